@@ -1,0 +1,31 @@
+.POSIX:
+.PHONY: help demo test check bench clean cargo postgres
+
+help:
+	@echo 'make demo    start everything with sample data and a private PostgreSQL'
+	@echo 'make test    run all tests'
+	@echo 'make check   formatting and lints, as CI does'
+	@echo 'make bench   run the benchmarks'
+	@echo 'make clean   remove what was built'
+
+demo: cargo postgres
+	cargo run --release --locked -- dev
+
+test: cargo postgres
+	cargo test --locked
+
+check: cargo
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+
+bench: cargo postgres
+	cargo bench --locked
+
+clean: cargo
+	cargo clean
+
+cargo:
+	@command -v cargo >/dev/null || { echo 'Rust is missing: install it from https://rustup.rs, then try again.' >&2; exit 1; }
+
+postgres:
+	@.ci/ensure-postgres

@@ -1,0 +1,9 @@
+//! What a signed-in user may do, and the proof of it without which nothing of a tenant can be reached.
+
+mod permission;
+mod right;
+mod session;
+
+pub use permission::Permissions;
+pub use right::Right;
+pub use session::{Session, Sessions};

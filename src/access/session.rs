@@ -1,0 +1,114 @@
+//! Sessions: who is signed in, with what rights, cached per session.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::permission::Permissions;
+use crate::config;
+use crate::db::{Acting, Database, News, Place, Scope, Seat, Topic};
+use crate::error::{Error, Kind, Result};
+use crate::sql::{Sql, Value};
+use crate::tenant::{Cache, Key, Loaded, Tenant};
+
+/// A user who is signed in.
+#[derive(Debug)]
+pub struct Session {
+    /// The user's key.
+    pub user: Uuid,
+    /// The user's address.
+    pub email: String,
+    /// First name.
+    pub first_name: String,
+    /// Last name.
+    pub last_name: Option<String>,
+    /// Codes of the user's roles.
+    pub roles: Vec<String>,
+    /// What the roles grant.
+    pub permissions: Permissions,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    user: Uuid,
+    email: String,
+    first_name: String,
+    last_name: Option<String>,
+    roles: Vec<String>,
+    permissions: Vec<String>,
+    seconds_left: f64,
+}
+
+/// A session of a tenant; news about rights names the schema.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct SessionKey {
+    schema: String,
+    session: Uuid,
+}
+
+impl Key for SessionKey {
+    type Group = String;
+
+    fn group(&self) -> &String {
+        &self.schema
+    }
+}
+
+/// Sessions of all tenants, cached until news about their schema.
+pub struct Sessions {
+    database: Database,
+    cache: Cache<SessionKey, Arc<Session>>,
+}
+
+impl Sessions {
+    /// An empty cache over a database.
+    pub fn new(database: Database, settings: &config::Cache) -> Self {
+        let cache = Cache::new(Duration::from_secs(settings.seconds), settings.capacity);
+        Self { database, cache }
+    }
+
+    /// The session of an accepted token, unless it ended or its user was disabled.
+    pub async fn get(&self, tenant: &Tenant, session: Uuid, user: Uuid) -> Result<Arc<Session>> {
+        let key = SessionKey { schema: tenant.place.schema.as_str().to_owned(), session };
+        let found = self.cache.get(&key, || self.load(tenant.place.clone(), session)).await?;
+        if found.user == user { Ok(found) } else { Err(ended("the session belongs to another user")) }
+    }
+
+    async fn load(&self, place: Arc<Place>, session: Uuid) -> Result<Loaded<Arc<Session>>> {
+        let scope = Scope::read(place, Seat::Owner, Acting::service(), self.database.statement_timeout());
+        let mut sql = Sql::new(include_str!("session.sql"));
+        sql.bind(Value::text(session.to_string())).push(") found");
+        let answer = self.database.run(&scope, &sql).await?;
+        let rows: Vec<Row> = match answer.body {
+            Some(body) => serde_json::from_str(&body).map_err(Error::internal)?,
+            None => Vec::new(),
+        };
+        let row = rows.into_iter().next().ok_or_else(|| ended("the session is over or its user disabled"))?;
+        let session = Session {
+            user: row.user,
+            email: row.email,
+            first_name: row.first_name,
+            last_name: row.last_name,
+            roles: row.roles,
+            permissions: Permissions::new(row.permissions),
+        };
+        let valid_for = Some(Duration::from_secs_f64(row.seconds_left.max(0.0)));
+        Ok(Loaded { value: Arc::new(session), valid_for })
+    }
+
+    /// Drops what news made old.
+    pub fn hear(&self, news: &News) {
+        match news {
+            News::Changed(Topic::Access, schema) => self.cache.invalidate(schema),
+            News::Changed(..) => {}
+            News::Resync => self.cache.invalidate_all(),
+        }
+    }
+}
+
+fn ended(reason: &str) -> Error {
+    Error::new(Kind::Unauthenticated, "unauthenticated", "The access token is missing, invalid or expired.")
+        .context(reason)
+}

@@ -1,0 +1,24 @@
+select count(*), json_agg(found)::text
+from (
+  select
+    u.id as "user",
+    u.email,
+    u.first_name,
+    u.last_name,
+    extract(epoch from s.expires_at - now()) as seconds_left,
+    coalesce((
+      select json_agg(r.code order by r.code)
+      from sys_user_role ur
+      join sys_role r on r.id = ur.role_id
+      where ur.user_id = u.id), '[]') as roles,
+    coalesce((
+      select json_agg(distinct g.permission)
+      from sys_user_role ur
+      join sys_role_grant g on g.role_id = ur.role_id
+      where ur.user_id = u.id), '[]') as permissions
+  from sys_session s
+  join sys_user u on u.id = s.user_id
+  where s.revoked_at is null
+    and s.expires_at > now()
+    and u.state = 'active'
+    and s.id = 

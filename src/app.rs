@@ -1,0 +1,150 @@
+//! Everything wired together: what a process of the service holds.
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::access::Sessions;
+use crate::auth::password::PasswordHasher;
+use crate::auth::{Authenticator, load_keyring};
+use crate::billing::Gate;
+use crate::config::Config;
+use crate::db::seal::SealingKey;
+use crate::db::{Database, listen, migrate_public, pending_public};
+use crate::error::{Error, Result};
+use crate::ops::{Platform, migrate_tenants, pending_tenants, recover};
+use crate::pack::{Packs, load_catalog};
+use crate::resource::Engine;
+use crate::telemetry::metrics::Metrics;
+use crate::tenant::Tenants;
+
+static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::default);
+
+/// What a process of the service holds; shared by all its requests.
+pub struct App {
+    /// Settings in force.
+    pub config: Config,
+    /// Database and catalogue.
+    pub platform: Platform,
+    /// Which tenant a name means.
+    pub tenants: Tenants,
+    /// Which modules answer.
+    pub gate: Gate,
+    /// Who is signed in.
+    pub sessions: Sessions,
+    /// Sign-in.
+    pub authenticator: Authenticator,
+    /// Password hashing.
+    pub hasher: Arc<PasswordHasher>,
+    /// Resources.
+    pub engine: Engine,
+    /// Counters.
+    pub metrics: &'static Metrics,
+    /// Ends background work.
+    pub stop: CancellationToken,
+}
+
+/// The door to the database, without the rest: for commands.
+pub fn open_database(config: &Config) -> Result<Database> {
+    let key = config.encryption.key.expose();
+    if key.is_empty() {
+        return Err(Error::malformed("No encryption key is configured.")
+            .hint("Make one with `insula key generate` and set INSULA_ENCRYPTION_KEY or INSULA_ENCRYPTION_KEY_FILE."));
+    }
+    Database::new(config, SealingKey::from_base64(key)?, &METRICS)
+}
+
+/// Database and catalogue, for commands on whole tenants. `public` must be up to date.
+pub async fn open_platform(config: &Config) -> Result<Platform> {
+    let database = open_database(config)?;
+    let pending = pending_public(&database).await?;
+    if !pending.is_empty() {
+        return Err(behind(&format!("{} migrations of the public schema are pending", pending.len())));
+    }
+    let catalog = load_catalog(&database, Packs::load(&config.packs.path)?).await?;
+    Ok(Platform { database, catalog: Arc::new(catalog) })
+}
+
+/// Brings `public` and all tenants up to date; gives what was done.
+pub async fn migrate_everything(config: &Config) -> Result<Vec<String>> {
+    let database = open_database(config)?;
+    let mut done = migrate_public(&database).await?;
+    let platform = open_platform(config).await?;
+    done.extend(recover(&platform).await?);
+    let pending = pending_tenants(&platform, None).await?;
+    done.extend(pending.iter().map(|item| format!("{}: {} {} → {}", item.subdomain, item.pack, item.from, item.to)));
+    match migrate_tenants(&platform, pending, |_, _| {}).await {
+        0 => Ok(done),
+        failures => Err(behind(&format!("{failures} tenants could not be migrated"))),
+    }
+}
+
+fn behind(what: &str) -> Error {
+    Error::unavailable(format!("The database is behind this program: {what}."))
+        .hint("Run `insula migrate`, or start with `insula serve --migrate`.")
+}
+
+impl App {
+    /// Opens everything, finishes what a dead process left behind, and starts listening for news.
+    pub async fn start(config: Config) -> Result<Arc<Self>> {
+        let platform = open_platform(&config).await?;
+        for line in recover(&platform).await? {
+            tracing::info!("recovered: {line}");
+        }
+        let pending = pending_tenants(&platform, None).await?;
+        if let Some(first) = pending.first() {
+            let what = format!(
+                "{} packs of tenants are pending, the first `{}` of {}",
+                pending.len(),
+                first.pack,
+                first.subdomain
+            );
+            return Err(behind(&what));
+        }
+        let database = platform.database.clone();
+        let keyring = load_keyring(&database, &config.auth.issuer).await?;
+        let hasher = Arc::new(PasswordHasher::new(config.auth.hashing_threads));
+        let life = Duration::from_secs(config.auth.access_token_seconds);
+        let app = Arc::new(Self {
+            tenants: Tenants::new(database.clone(), &config.cache),
+            gate: Gate::new(database.clone(), platform.catalog.clone(), &config.cache),
+            sessions: Sessions::new(database.clone(), &config.cache),
+            authenticator: Authenticator::new(database.clone(), keyring, hasher.clone(), life),
+            engine: Engine::new(database.clone(), platform.catalog.clone()),
+            metrics: &METRICS,
+            stop: CancellationToken::new(),
+            hasher,
+            config,
+            platform,
+        });
+        let listener = app.clone();
+        tokio::spawn(listen(database, app.stop.clone(), move |news| {
+            listener.tenants.hear(&news);
+            listener.gate.hear(&news);
+            listener.sessions.hear(&news);
+        }));
+        Ok(app)
+    }
+
+    /// Where customers reach a tenant; without a path.
+    pub fn tenant_url(&self, subdomain: &str) -> String {
+        format!("{}://{subdomain}.{}{}", self.config.http.public_scheme, self.config.domain, self.port_suffix())
+    }
+
+    fn port_suffix(&self) -> String {
+        let settings = &self.config.http;
+        let listening = settings.listen.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        let port = if settings.public_port == 0 { listening.unwrap_or_default() } else { settings.public_port };
+        match (settings.public_scheme.as_str(), port) {
+            ("http", 80) | ("https", 443) => String::new(),
+            (_, port) => format!(":{port}"),
+        }
+    }
+
+    /// Ends background work and closes all connections.
+    pub async fn shut_down(&self) {
+        self.stop.cancel();
+        self.platform.database.close().await;
+    }
+}

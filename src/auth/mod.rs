@@ -1,0 +1,18 @@
+//! Who is calling: passwords, access tokens, sign-in.
+
+/// The keys of tokens, kept sealed in the registry.
+mod keys;
+
+/// Password hashing that cannot be used to exhaust the processor.
+pub mod password;
+
+/// Sign-in of tenant users and of operators.
+mod sign_in;
+
+/// Access tokens: signing and strict verification.
+pub mod token;
+
+pub use keys::load_keyring;
+pub use sign_in::{
+    Authenticator, Client, Credentials, Operator, OperatorRole, SignedIn, new_owner_sql, normal_email, operator_create,
+};

@@ -1,0 +1,194 @@
+//! Password hashing: Argon2id, a bounded number at once, a bounded queue behind it.
+//!
+//! A hash costs about 25 ms of one core and 19 MiB, so unbounded hashing would let anybody who can reach the login
+//! page stop the service. An unknown account is checked against a hash that belongs to nobody: it costs the same.
+
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use argon2::password_hash::{self, PasswordHasher as _, PasswordVerifier as _};
+use argon2::{Algorithm, Argon2, Params, PasswordHash, Version};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+use crate::error::{Error, Kind, Result};
+
+/// 19 MiB, two passes, one lane: the OWASP Password Storage cheat sheet.
+const PARAMS: Params = match Params::new(19_456, 2, 1, None) {
+    Ok(params) => params,
+    Err(_) => panic!("the parameters are within Argon2's limits"),
+};
+
+/// Has the parameters of [`PARAMS`] and belongs to nobody.
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$Tm9ib2R5J3Mgc2FsdC4hIQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// NIST SP 800-63B section 3.1.1 counts code points, not bytes.
+const MIN_CHARS: usize = 8;
+/// Bounds what is read and copied before anything is known about the caller.
+const MAX_BYTES: usize = 1024;
+const WAITING_PER_THREAD: usize = 4;
+
+/// Hashes and verifies passwords; shared by all requests of the process.
+#[derive(Debug)]
+pub struct PasswordHasher {
+    /// One permit for each hash that runs.
+    running: Arc<Semaphore>,
+    /// One permit for each hash that runs or waits.
+    admitted: Arc<Semaphore>,
+}
+
+impl PasswordHasher {
+    /// At most `threads` hashes at once (0 = one per core) and four times as many waiting.
+    pub fn new(threads: usize) -> Self {
+        let threads = match threads {
+            0 => available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        Self {
+            running: Arc::new(Semaphore::new(threads)),
+            admitted: Arc::new(Semaphore::new(threads * (1 + WAITING_PER_THREAD))),
+        }
+    }
+
+    /// The hash of a new password as a PHC string.
+    ///
+    /// # Errors
+    /// `validation_failed` for fewer than 8 characters or more than 1024 bytes, `too_many_requests` when the queue is full.
+    pub async fn hash(&self, password: String) -> Result<String> {
+        if password.chars().count() < MIN_CHARS {
+            let detail = format!("must have at least {MIN_CHARS} characters");
+            return Err(Error::validation().field("#/password", "too_short", detail));
+        }
+        refuse_long(&password)?;
+        self.run(move || argon2().hash_password(password.as_bytes()).map(|hash| hash.to_string()))
+            .await?
+            .map_err(|error| Error::internal(format!("cannot hash a password: {error}")))
+    }
+
+    /// Whether `password` belongs to `hash`; `None` (no such account) is always false and takes as long.
+    ///
+    /// # Errors
+    /// `validation_failed` for more than 1024 bytes, `too_many_requests` when the queue is full.
+    pub async fn verify(&self, password: String, hash: Option<&str>) -> Result<bool> {
+        refuse_long(&password)?;
+        let known = hash.is_some();
+        let hash = hash.unwrap_or(NOBODY).to_owned();
+        match self.run(move || matches(&password, &hash)).await? {
+            Ok(()) => Ok(known),
+            Err(password_hash::Error::PasswordInvalid) => Ok(false),
+            Err(error) => Err(Error::internal(format!("cannot check a stored password hash: {error}"))),
+        }
+    }
+
+    /// The permits travel with the work: a caller who goes away frees no place before the processor is free.
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        let place = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| too_many())?;
+        let turn = Arc::clone(&self.running).acquire_owned().await.map_err(Error::internal)?;
+        let done = spawn_blocking(move || {
+            let _held = (place, turn);
+            work()
+        });
+        done.await.map_err(Error::internal)
+    }
+}
+
+fn argon2() -> Argon2<'static> {
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, PARAMS)
+}
+
+fn matches(password: &str, hash: &str) -> password_hash::Result<()> {
+    argon2().verify_password(password.as_bytes(), &PasswordHash::new(hash)?)
+}
+
+fn refuse_long(password: &str) -> Result<()> {
+    if password.len() <= MAX_BYTES {
+        return Ok(());
+    }
+    Err(Error::validation().field("#/password", "too_long", format!("must have at most {MAX_BYTES} bytes")))
+}
+
+fn too_many() -> Error {
+    let message = "Too many people are signing in at this moment. Please try again in a second.";
+    Error::new(Kind::TooMany, "too_many_requests", message).retry_after(Duration::from_secs(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::JoinSet;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_right_password_alone_is_accepted() {
+        let hasher = PasswordHasher::new(0);
+        let hash = hasher.hash("correct horse".into()).await.unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        assert_ne!(hash, hasher.hash("correct horse".into()).await.unwrap());
+        assert!(hasher.verify("correct horse".into(), Some(&hash)).await.unwrap());
+        assert!(!hasher.verify("correct horsf".into(), Some(&hash)).await.unwrap());
+        assert!(!hasher.verify("correct horse".into(), None).await.unwrap());
+        assert!(!hasher.verify(String::new(), Some(&hash)).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn nobody_costs_what_somebody_costs() {
+        let real = PasswordHasher::new(1).hash("correct horse".into()).await.unwrap();
+        let (real, nobody) = (PasswordHash::new(&real).unwrap(), PasswordHash::new(NOBODY).unwrap());
+        assert_eq!((nobody.algorithm, nobody.version, &nobody.params), (real.algorithm, real.version, &real.params));
+        assert_eq!(nobody.salt.unwrap().len(), real.salt.unwrap().len());
+        assert_eq!(nobody.hash.unwrap().len(), real.hash.unwrap().len());
+    }
+
+    #[tokio::test]
+    async fn length_is_checked_before_hashing() {
+        let hasher = PasswordHasher::new(1);
+        let all = hasher.admitted.clone().acquire_many_owned(5).await.unwrap();
+        for (password, code) in
+            [("1234567".into(), "too_short"), ("ऩऩऩ".into(), "too_short"), ("x".repeat(1025), "too_long")]
+        {
+            let error = hasher.hash(password).await.unwrap_err();
+            assert_eq!((error.code(), &*error.faults()[0].code), ("validation_failed", code));
+        }
+        assert_eq!(hasher.verify("x".repeat(1025), None).await.unwrap_err().code(), "validation_failed");
+        drop(all);
+        assert!(hasher.hash("x".repeat(1024)).await.is_ok());
+        assert!(hasher.hash("ऩऩऩऩऩऩऩऩ".into()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn beyond_the_queue_callers_are_told_to_come_back() {
+        let hasher = Arc::new(PasswordHasher::new(1));
+        let mut logins = JoinSet::new();
+        for _ in 0..8 {
+            let hasher = Arc::clone(&hasher);
+            logins.spawn(async move { hasher.verify("correct horse".into(), None).await });
+        }
+        let results = logins.join_all().await;
+        let refused: Vec<_> = results.into_iter().filter_map(Result::err).collect();
+        assert_eq!(refused.len(), 3);
+        assert!(refused.iter().all(|error| error.kind() == Kind::TooMany && error.retry_after_hint().is_some()));
+        assert!(!hasher.verify("correct horse".into(), None).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_caller_who_leaves_frees_no_processor() {
+        let hasher = PasswordHasher::new(1);
+        let left = timeout(Duration::from_millis(1), hasher.verify("correct horse".into(), None)).await;
+        assert!(left.is_err());
+        assert_eq!(hasher.running.available_permits(), 0);
+        assert!(hasher.hash("correct horse".into()).await.is_ok());
+        assert_eq!(hasher.admitted.available_permits(), 5);
+    }
+
+    #[tokio::test]
+    async fn a_broken_stored_hash_is_our_fault_and_not_shown() {
+        let hasher = PasswordHasher::new(1);
+        for broken in ["", "$argon2id$", "$2b$12$abcdefghijklmnopqrstuv", "plain"] {
+            let error = hasher.verify("correct horse".into(), Some(broken)).await.unwrap_err();
+            assert_eq!(error.kind(), Kind::Internal, "{broken}");
+        }
+    }
+}

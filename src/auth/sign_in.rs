@@ -1,0 +1,273 @@
+//! Sign-in of tenant users and of operators.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::password::PasswordHasher;
+use super::token::{Audience, Claims, Keyring};
+use crate::db::{Acting, Database, Place, Scope, Seat};
+use crate::error::{Error, Kind, Result};
+use crate::sql::{Sql, Value, literal};
+use crate::tenant::Tenant;
+
+/// What is typed at sign-in.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credentials {
+    /// The account's address.
+    pub email: String,
+    /// The password.
+    pub password: String,
+}
+
+/// Where a sign-in comes from.
+#[derive(Debug, Default, Clone)]
+pub struct Client {
+    /// `User-Agent`, cut to 200 characters.
+    pub agent: Option<String>,
+    /// The peer's address.
+    pub address: Option<IpAddr>,
+}
+
+/// The answer to a sign-in.
+#[derive(Debug, Serialize)]
+pub struct SignedIn<U> {
+    /// Bearer token.
+    pub access_token: String,
+    /// Always `Bearer`.
+    pub token_type: &'static str,
+    /// Life of the token in seconds.
+    pub expires_in: u64,
+    /// Who signed in.
+    pub user: U,
+}
+
+/// A user of a tenant, as shown to himself.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct User {
+    /// Key.
+    pub id: Uuid,
+    /// Address.
+    pub email: String,
+    /// First name.
+    pub first_name: String,
+    /// Last name.
+    pub last_name: Option<String>,
+    /// Codes of his roles.
+    pub roles: Vec<String>,
+}
+
+/// What an operator may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperatorRole {
+    /// Everything.
+    Owner,
+    /// Tenants and their modules.
+    Support,
+    /// Money.
+    Billing,
+    /// Looking.
+    ReadOnly,
+}
+
+impl OperatorRole {
+    /// Whether tenants and modules may be changed.
+    pub fn may_change_tenants(self) -> bool {
+        matches!(self, Self::Owner | Self::Support)
+    }
+}
+
+/// Staff of the platform.
+#[derive(Debug, Serialize)]
+pub struct Operator {
+    /// Key.
+    pub id: Uuid,
+    /// Address.
+    pub email: String,
+    /// Name.
+    pub name: String,
+    /// What he may do.
+    pub role: OperatorRole,
+}
+
+#[derive(Deserialize)]
+struct Account {
+    #[serde(flatten)]
+    user: User,
+    password_hash: String,
+}
+
+/// Signs people in and knows them again.
+pub struct Authenticator {
+    database: Database,
+    keyring: Keyring,
+    hasher: Arc<PasswordHasher>,
+    life: Duration,
+}
+
+impl Authenticator {
+    /// An authenticator whose tokens live for `life`.
+    pub fn new(database: Database, keyring: Keyring, hasher: Arc<PasswordHasher>, life: Duration) -> Self {
+        Self { database, keyring, hasher, life }
+    }
+
+    /// The claims of a token for an audience.
+    pub fn verify(&self, audience: Audience, token: &str) -> Result<Claims> {
+        self.keyring.verify(audience, token, unix_seconds(SystemTime::now()))
+    }
+
+    /// Signs a tenant's user in. An unknown account costs and says the same as a wrong password.
+    pub async fn sign_in(&self, tenant: &Tenant, credentials: Credentials, client: &Client) -> Result<SignedIn<User>> {
+        let account = self.account(&tenant.place, &credentials.email).await?;
+        let hash = account.as_ref().map(|account| account.password_hash.as_str());
+        if !self.hasher.verify(credentials.password, hash).await? {
+            return Err(wrong_credentials());
+        }
+        let user = account.map(|account| account.user).ok_or_else(wrong_credentials)?;
+        self.open_session(tenant.id, &tenant.place, user, client).await
+    }
+
+    /// Opens a session for a user whose identity is proven otherwise: who signed up just now, a demo.
+    pub async fn sign_in_known(&self, tenant: Uuid, place: &Arc<Place>, email: &str) -> Result<SignedIn<User>> {
+        let account = self.account(place, email).await?.ok_or_else(Error::not_found)?;
+        self.open_session(tenant, place, account.user, &Client::default()).await
+    }
+
+    async fn account(&self, place: &Arc<Place>, email: &str) -> Result<Option<Account>> {
+        let mut sql = Sql::new(include_str!("account.sql"));
+        sql.bind(Value::text(normal_email(email))).push(") found");
+        let scope = Scope::read(place.clone(), Seat::Owner, Acting::service(), self.database.statement_timeout());
+        let answer = self.database.run(&scope, &sql).await?;
+        answer.body.map(|body| serde_json::from_str(&body)).transpose().map_err(Error::internal)
+    }
+
+    async fn open_session(
+        &self,
+        tenant: Uuid,
+        place: &Arc<Place>,
+        user: User,
+        client: &Client,
+    ) -> Result<SignedIn<User>> {
+        let session = Uuid::now_v7();
+        let mut sql = Sql::new("with seen as (update sys_user set last_login_at = now() where id = ");
+        sql.bind(Value::text(user.id.to_string()));
+        sql.push(
+            " returning id), made as (insert into sys_session (id, user_id, expires_at, user_agent, address) select ",
+        );
+        sql.bind(Value::text(session.to_string())).push("::uuid, id, now() + make_interval(secs => ");
+        sql.bind(Value::text(self.life.as_secs().to_string())).push("::int), ");
+        sql.bind(optional(client.agent.clone()))
+            .push("::text, ")
+            .bind(optional(client.address.map(|ip| ip.to_string())));
+        sql.push("::inet from seen returning 1) select count(*), null::text from made");
+        let scope = Scope::write(place.clone(), Seat::Owner, Acting::service(), self.database.statement_timeout());
+        self.database.run(&scope, &sql).await?;
+        let access_token = self.token(Audience::Tenant, user.id, session, Some(tenant))?;
+        Ok(SignedIn { access_token, token_type: "Bearer", expires_in: self.life.as_secs(), user })
+    }
+
+    /// Signs an operator in.
+    pub async fn sign_in_operator(&self, credentials: Credentials) -> Result<SignedIn<Operator>> {
+        let mut control = self.database.control().await?;
+        let sql = "select id, email, name, role, password_hash from public.operators where lower(email) = $1 and state = 'active'";
+        let row = control.query_opt(sql, &[&normal_email(&credentials.email)]).await?;
+        drop(control);
+        let hash = row.as_ref().map(|row| row.get::<_, &str>(4));
+        if !self.hasher.verify(credentials.password, hash).await? {
+            return Err(wrong_credentials());
+        }
+        let user = operator(&row.ok_or_else(wrong_credentials)?)?;
+        let sql = "update public.operators set last_login_at = now() where id = $1";
+        self.database.control().await?.execute(sql, &[&user.id]).await?;
+        let access_token = self.token(Audience::Operator, user.id, Uuid::now_v7(), None)?;
+        Ok(SignedIn { access_token, token_type: "Bearer", expires_in: self.life.as_secs(), user })
+    }
+
+    /// The operator of a token, asked anew each time: a disabled operator is out at once.
+    pub async fn operator(&self, token: &str) -> Result<Operator> {
+        let claims = self.verify(Audience::Operator, token)?;
+        let sql = "select id, email, name, role from public.operators where id = $1 and state = 'active'";
+        let row = self.database.control().await?.query_opt(sql, &[&claims.sub]).await?;
+        operator(&row.ok_or_else(|| super::token::unauthenticated("the operator is disabled or gone"))?)
+    }
+
+    fn token(&self, aud: Audience, sub: Uuid, sid: Uuid, tid: Option<Uuid>) -> Result<String> {
+        let now = unix_seconds(SystemTime::now());
+        let life = i64::try_from(self.life.as_secs()).map_err(Error::internal)?;
+        self.keyring.sign(&Claims { aud, sub, sid, tid, iat: now, nbf: now, exp: now + life })
+    }
+}
+
+fn operator(row: &tokio_postgres::Row) -> Result<Operator> {
+    let role = match row.get(3) {
+        "owner" => OperatorRole::Owner,
+        "support" => OperatorRole::Support,
+        "billing" => OperatorRole::Billing,
+        "read_only" => OperatorRole::ReadOnly,
+        other => return Err(Error::internal(format!("unknown operator role {other:?}"))),
+    };
+    Ok(Operator { id: row.get(0), email: row.get(1), name: row.get(2), role })
+}
+
+/// Registers an operator.
+pub async fn operator_create(database: &Database, email: &str, name: &str, role: &str, hash: &str) -> Result<Uuid> {
+    let sql = "insert into public.operators (email, name, role, password_hash) values ($1, $2, $3, $4) returning id";
+    let email = normal_email(email);
+    match database.control().await?.query_opt(sql, &[&email, &name, &role, &hash]).await {
+        Ok(Some(row)) => Ok(row.get(0)),
+        Ok(None) => Err(Error::internal("insert returned no row")),
+        Err(failure) if failure.code() == "23505" => {
+            Err(Error::conflict(format!("There is an operator {email} already.")))
+        }
+        Err(failure) if failure.code() == "23514" => {
+            Err(Error::validation_message("The e-mail address or the role is not valid."))
+        }
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+/// SQL that makes a user with a role and, where given, a password; run by the owner role of a tenant.
+pub fn new_owner_sql(
+    email: &str,
+    first_name: &str,
+    last_name: &str,
+    role: &str,
+    password_hash: Option<&str>,
+) -> String {
+    let credential = password_hash.map_or_else(String::new, |hash| {
+        format!(
+            ", credential as (insert into sys_credential (user_id, password_hash) select id, {} from made)",
+            literal(hash)
+        )
+    });
+    format!(
+        "with made as (insert into sys_user (email, first_name, last_name) values ({}, {}, {}) returning id){credential}
+         insert into sys_user_role (user_id, role_id) select made.id, r.id from made, sys_role r where r.code = {};",
+        literal(&normal_email(email)),
+        literal(first_name),
+        if last_name.is_empty() { "null".to_owned() } else { literal(last_name) },
+        literal(role),
+    )
+}
+
+/// Addresses are compared without regard to case and outer space.
+pub fn normal_email(email: &str) -> String {
+    email.trim().to_lowercase().replace('\0', "")
+}
+
+fn optional(text: Option<String>) -> Value {
+    text.map_or_else(Value::null, Value::text)
+}
+
+fn wrong_credentials() -> Error {
+    Error::new(Kind::Unauthenticated, "invalid_credentials", "The e-mail address or the password is wrong.")
+}
+
+fn unix_seconds(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}

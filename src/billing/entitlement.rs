@@ -1,0 +1,141 @@
+//! Entitlements: may this tenant use this module now?
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::config;
+use crate::db::{Database, News, Topic};
+use crate::error::{Error, Kind, Result};
+use crate::pack::Catalog;
+use crate::tenant::{Cache, Loaded};
+
+/// One module of a tenant.
+#[derive(Debug, Clone, Serialize)]
+pub struct Entitlement {
+    /// The module's code.
+    pub code: String,
+    /// Its name for people.
+    pub name: String,
+    /// Whether it answers now.
+    pub enabled: bool,
+    /// Why: `plan`, `subscription`, `override`, `dependency`, `kill_switch` or `none`.
+    pub source: String,
+    /// When this changes by itself (RFC 3339), if it does.
+    pub expires_at: Option<String>,
+    #[serde(skip)]
+    hidden: bool,
+}
+
+/// All modules of a tenant.
+#[derive(Debug)]
+pub struct Entitlements(BTreeMap<String, Entitlement>);
+
+impl Entitlements {
+    /// Whether a module answers now.
+    pub fn allows(&self, module: &str) -> bool {
+        self.0.get(module).is_some_and(|entitlement| entitlement.enabled)
+    }
+
+    /// What a customer sees: everything that is sold.
+    pub fn visible(&self) -> impl Iterator<Item = &Entitlement> {
+        self.0.values().filter(|entitlement| !entitlement.hidden)
+    }
+
+    /// Codes of the modules that answer now.
+    pub fn enabled(&self) -> impl Iterator<Item = &str> {
+        self.0.values().filter(|entitlement| entitlement.enabled).map(|entitlement| entitlement.code.as_str())
+    }
+
+    /// Hidden modules come along with those that require them, unless they were switched off for everybody.
+    fn with_dependencies(mut self, catalog: &Catalog) -> Self {
+        let needed: Vec<String> = self
+            .enabled()
+            .flat_map(|code| catalog.packs().with_requirements(code))
+            .map(|pack| pack.manifest.code.clone())
+            .collect();
+        for entitlement in self.0.values_mut().filter(|entitlement| entitlement.hidden && entitlement.source == "none")
+        {
+            if needed.contains(&entitlement.code) {
+                entitlement.enabled = true;
+                "dependency".clone_into(&mut entitlement.source);
+            }
+        }
+        self
+    }
+}
+
+/// The gate before modules, cached per tenant. Refusals are not cached: who has just paid gets in at once.
+pub struct Gate {
+    database: Database,
+    catalog: Arc<Catalog>,
+    cache: Cache<Uuid, Arc<Entitlements>>,
+}
+
+impl Gate {
+    /// An empty cache over a database.
+    pub fn new(database: Database, catalog: Arc<Catalog>, settings: &config::Cache) -> Self {
+        let cache = Cache::new(Duration::from_secs(settings.seconds), settings.capacity);
+        Self { database, catalog, cache }
+    }
+
+    /// What a tenant may use now.
+    pub async fn entitlements(&self, tenant: Uuid) -> Result<Arc<Entitlements>> {
+        self.cache.get(&tenant, || self.load(tenant)).await
+    }
+
+    /// Refuses a module that the tenant has not enabled.
+    pub async fn pass(&self, tenant: Uuid, module: &str) -> Result<()> {
+        if self.entitlements(tenant).await?.allows(module) {
+            return Ok(());
+        }
+        if self.cache.fresh(&tenant, || self.load(tenant)).await?.allows(module) {
+            Ok(())
+        } else {
+            Err(not_enabled(module))
+        }
+    }
+
+    async fn load(&self, tenant: Uuid) -> Result<Loaded<Arc<Entitlements>>> {
+        let sql = "select module_code, module_name, hidden, enabled, source, expires_at,
+                to_char(expires_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')
+            from public.tenant_entitlements($1, $2)";
+        let now = SystemTime::now();
+        let rows = self.database.control().await?.query(sql, &[&tenant, &now]).await?;
+        let next_change = rows.iter().filter_map(|row| row.get::<_, Option<SystemTime>>(5)).min();
+        let modules = rows.iter().map(|row| {
+            let code: String = row.get(0);
+            let (name, hidden, enabled, source) = (row.get(1), row.get(2), row.get(3), row.get(4));
+            (code.clone(), Entitlement { code, name, enabled, source, expires_at: row.get(6), hidden })
+        });
+        let entitlements = Entitlements(modules.collect()).with_dependencies(&self.catalog);
+        let valid_for = next_change.map(|at| at.duration_since(now).unwrap_or_default());
+        Ok(Loaded { value: Arc::new(entitlements), valid_for })
+    }
+
+    /// Drops the answer for a tenant at once, without waiting for the news of an own change.
+    pub fn forget(&self, tenant: Uuid) {
+        self.cache.invalidate(&tenant);
+    }
+
+    /// Drops what news made old.
+    pub fn hear(&self, news: &News) {
+        match news {
+            News::Changed(Topic::Modules, id) => match id.parse() {
+                Ok(id) => self.cache.invalidate(&id),
+                Err(_) => self.cache.invalidate_all(),
+            },
+            News::Changed(..) => {}
+            News::Resync => self.cache.invalidate_all(),
+        }
+    }
+}
+
+/// The sentence is part of the contract.
+fn not_enabled(module: &str) -> Error {
+    let detail = format!("Module '{module}' is not enabled for your account. Please upgrade your subscription.");
+    Error::new(Kind::Forbidden, "module_not_enabled", detail)
+}

@@ -1,0 +1,235 @@
+//! Settings: embedded defaults < file < environment < flags. `default.toml` is their manual.
+
+#![expect(clippy::disallowed_methods, reason = "this is the wrapper that the ban points to")]
+
+use std::path::Path;
+use std::{env, fmt, fs};
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use figment::value::{Dict, Value};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::ident::Ident;
+
+const DEFAULTS: &str = include_str!("default.toml");
+const MASK: &str = "********";
+const SECRETS: [&str; 2] = ["database.url", "encryption.key"];
+
+/// A value that nothing prints.
+#[derive(Clone, Default, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The value itself; the caller keeps it out of logs.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(value: String) -> Self {
+        Self(value)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
+}
+
+/// All settings in force. The fields are explained in `default.toml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is explained in default.toml, once")]
+pub struct Config {
+    pub instance: String,
+    pub domain: String,
+    pub http: Http,
+    pub database: Database,
+    pub encryption: Encryption,
+    pub auth: Auth,
+    pub signup: Signup,
+    pub cache: Cache,
+    pub packs: Packs,
+    pub log: Log,
+}
+
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(missing_docs, reason = "each key is explained in default.toml, once")]
+        pub struct $name { $(pub $field: $type),* }
+    };
+}
+
+section!(/// `[http]`
+    Http { listen: String, ops_listen: String, public_scheme: String, public_port: u16, body_limit_bytes: usize,
+        header_timeout_ms: u64, request_timeout_ms: u64, shutdown_grace_seconds: u64, max_connections: usize });
+section!(/// `[database]`
+    Database { url: Secret, ca_file: String, control_pool: usize, bucket_pool: usize, tenant_connections: usize,
+        wait_ms: u64, connect_timeout_ms: u64, statement_timeout_ms: u64, statement_cache: usize });
+section!(/// `[encryption]`
+    Encryption { key: Secret });
+section!(/// `[auth]`
+    Auth { issuer: String, access_token_seconds: u64, hashing_threads: usize });
+section!(/// `[signup]`
+    Signup { mode: SignupMode, plan: String, trial_days: u16 });
+section!(/// `[cache]`
+    Cache { seconds: u64, capacity: u64 });
+section!(/// `[packs]`
+    Packs { path: String });
+section!(/// `[log]`
+    Log { format: LogFormat, level: String });
+
+/// Who may create a tenant without an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SignupMode {
+    /// Anybody.
+    Open,
+    /// Nobody.
+    Closed,
+}
+
+/// The shape of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One JSON object a line, for machines.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// One row of `insula config`.
+#[derive(Debug, Serialize)]
+pub struct Setting {
+    /// Dotted name.
+    pub key: String,
+    /// The value in force; secrets are masked.
+    pub value: String,
+    /// Where it came from.
+    pub source: String,
+}
+
+/// The layers before they are read as one [`Config`].
+pub struct Layers(Figment);
+
+impl Layers {
+    /// Stacks the defaults, the file (`--config`, else `INSULA_CONFIG`) and the environment.
+    pub fn collect(file: Option<&Path>) -> Result<Self> {
+        let mut figment = Figment::new().merge(Toml::string(DEFAULTS));
+        let named = file.map(Path::to_path_buf).or_else(|| variable("INSULA_CONFIG").map(Into::into));
+        if let Some(path) = named {
+            if !path.is_file() {
+                return Err(Error::malformed(format!("The configuration file {} does not exist.", path.display())));
+            }
+            figment = figment.merge(Toml::file_exact(path));
+        }
+        if let Some(url) = variable("DATABASE_URL") {
+            figment = figment.merge(Serialized::global("database.url", url));
+        }
+        let env = Env::prefixed("INSULA_").ignore(&["config"]).map(|key| dotted(key.as_str()).into());
+        let mut layers = Self(figment);
+        for (key, path) in
+            env.iter().filter_map(|(key, path)| Some((key.as_str().strip_suffix("_file")?.to_owned(), path)))
+        {
+            if layers.0.contains(&key) {
+                let text = fs::read_to_string(&path).map_err(|error| {
+                    Error::malformed(format!("Cannot read {path} for the setting `{key}`: {error}."))
+                })?;
+                layers = layers.with(&key, text.trim_end());
+            }
+        }
+        let known = layers.0.clone();
+        let env = env.filter(move |key| !key.as_str().strip_suffix("_file").is_some_and(|key| known.contains(key)));
+        Ok(Self(layers.0.merge(env)))
+    }
+
+    /// Puts a flag on top.
+    #[must_use]
+    pub fn with(self, key: &str, value: impl Serialize) -> Self {
+        Self(self.0.merge(Serialized::global(key, value)))
+    }
+
+    /// Reads and checks the settings.
+    pub fn read(&self) -> Result<Config> {
+        let config: Config = self.0.extract_lossy().map_err(|error| {
+            let message = Error::malformed(format!("The configuration is not valid: {error}."));
+            message.hint("`insula config` lists all keys with their values and where each came from.")
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Every key with its value and origin, secrets masked.
+    pub fn settings(&self) -> Result<Vec<Setting>> {
+        let root: Dict = self.0.extract().map_err(|error| Error::malformed(error.to_string()))?;
+        let mut rows = Vec::new();
+        flatten("", &root, &mut rows);
+        Ok(rows.into_iter().map(|(key, value)| Setting { source: self.source(&key), value, key }).collect())
+    }
+
+    fn source(&self, key: &str) -> String {
+        match self.0.find_metadata(key) {
+            Some(metadata) if metadata.name.contains("environment") => "environment".into(),
+            Some(metadata) => match metadata.source.as_ref().and_then(figment::Source::file_path) {
+                Some(path) => path.display().to_string(),
+                None if metadata.name.contains("TOML") => "default".into(),
+                None => "flag".into(),
+            },
+            None => "default".into(),
+        }
+    }
+}
+
+fn flatten(prefix: &str, dict: &Dict, rows: &mut Vec<(String, String)>) {
+    for (name, value) in dict {
+        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        match value {
+            Value::Dict(_, inner) => flatten(&key, inner, rows),
+            Value::String(_, text) if SECRETS.contains(&key.as_str()) && !text.is_empty() => {
+                rows.push((key, MASK.into()))
+            }
+            Value::String(_, text) => rows.push((key, text.clone())),
+            other => rows.push((
+                key,
+                other
+                    .to_num()
+                    .map_or_else(|| format!("{other:?}"), |n| n.to_u128().map_or_else(String::new, |n| n.to_string())),
+            )),
+        }
+    }
+}
+
+impl Config {
+    fn check(&self) -> Result<()> {
+        let bad = |key: &str, why: &str| Err(Error::malformed(format!("The setting `{key}` {why}.")));
+        if Ident::new(&*self.instance).is_err() || self.instance.len() > 16 {
+            return bad("instance", "must be at most 16 lower-case letters, digits or `_`, starting with a letter");
+        }
+        if self.database.tenant_connections == 0 || self.database.bucket_pool == 0 || self.database.control_pool < 2 {
+            return bad("database", "needs at least 1 connection per bucket and tenant, and 2 for control");
+        }
+        if !matches!(self.http.public_scheme.as_str(), "http" | "https") {
+            return bad("http.public_scheme", "must be http or https");
+        }
+        Ok(())
+    }
+}
+
+/// An environment variable that is set to something.
+pub fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// `DATABASE_POOL_SIZE` names `database.pool_size`: sections are single words.
+fn dotted(variable: &str) -> String {
+    variable.to_ascii_lowercase().replacen('_', ".", 1)
+}

@@ -1,0 +1,54 @@
+//! The `public` schema, by refinery from `migrations/`.
+
+use refinery::{Report, Runner};
+
+use super::{Database, Failure};
+use crate::error::{Error, Result};
+
+mod embedded {
+    refinery::embed_migrations!("migrations");
+}
+
+/// Serializes runners: refinery itself takes no lock.
+const LOCK: i64 = 0x1_6e5_0a1;
+
+/// Migrations of `public` that this binary has and the database lacks, by name.
+pub async fn pending_public(database: &Database) -> Result<Vec<String>> {
+    let mut control = database.control().await?;
+    let exists = control.query("select to_regclass('public.refinery_schema_history') is not null", &[]).await?;
+    let applied: i32 = if exists[0].get::<_, bool>(0) {
+        let rows =
+            control.query("select coalesce(max(version), 0)::int from public.refinery_schema_history", &[]).await?;
+        rows[0].get(0)
+    } else {
+        0
+    };
+    let all = embedded::migrations::runner();
+    Ok(all.get_migrations().iter().filter(|m| m.version() > applied).map(ToString::to_string).collect())
+}
+
+/// Brings `public` up to date; returns the names of what was applied.
+pub async fn migrate_public(database: &Database) -> Result<Vec<String>> {
+    if pending_public(database).await?.is_empty() {
+        return Ok(Vec::new());
+    }
+    let session = database.endpoint().session("insula migrate", super::CONTROL_SESSION);
+    let (mut client, connection) = session.connect(database.endpoint().tls()).await.map_err(Failure::from)?;
+    let driver = tokio::spawn(connection);
+    client.query("select pg_advisory_lock($1)", &[&LOCK]).await.map_err(Failure::from)?;
+    let report = runner().run_async(&mut client).await.map_err(|error| {
+        Error::internal(&error).context("the public schema could not be migrated; nothing of the failed file was kept")
+    });
+    drop(client);
+    let _ = driver.await;
+    Ok(names(&report?))
+}
+
+/// Divergent or missing files are refused; each file is a transaction.
+fn runner() -> Runner {
+    embedded::migrations::runner().set_abort_divergent(true).set_abort_missing(true)
+}
+
+fn names(report: &Report) -> Vec<String> {
+    report.applied_migrations().iter().map(ToString::to_string).collect()
+}

@@ -1,0 +1,180 @@
+//! The one door to SQL.
+//!
+//! A caller names a [`Scope`] and gets one transaction in it: [`Database::run`] for the one-statement, one-round-trip
+//! work of requests, [`Database::begin`] for work of several steps. The registry in `public` is reached through
+//! [`Database::control`].
+
+#![expect(clippy::disallowed_methods, reason = "this is the wrapper that the ban points to")]
+
+mod bucket;
+mod connect;
+mod failure;
+mod listen;
+mod migrate;
+mod pool;
+mod run;
+mod scope;
+pub mod seal;
+pub mod server;
+mod statements;
+mod transaction;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, RwLock, Semaphore};
+use uuid::Uuid;
+
+pub use bucket::choose_bucket;
+pub use connect::Endpoint;
+pub use failure::Failure;
+pub use listen::{News, Topic, listen};
+pub use migrate::{migrate_public, pending_public};
+pub use pool::{Lease, Pool};
+pub use run::{Answer, Stop};
+pub use scope::{Acting, BucketId, Place, Scope, Seat};
+pub use transaction::{Control, Transaction};
+
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::ident::Ident;
+use crate::telemetry::metrics::Metrics;
+use pool::Limits;
+use seal::SealingKey;
+
+/// Session settings of the control login. `jit` costs more than it gives on short statements.
+const CONTROL_SESSION: &str = "-c search_path=public -c timezone=UTC -c jit=off";
+
+/// Session settings of a bucket's login: without a scope it sees nothing.
+const BUCKET_SESSION: &str = "-c search_path=pg_catalog -c timezone=UTC -c jit=off \
+     -c idle_in_transaction_session_timeout=15s -c client_connection_check_interval=1s";
+
+/// All pools of one process.
+#[derive(Clone)]
+pub struct Database(Arc<Inner>);
+
+struct Inner {
+    instance: Ident,
+    endpoint: Endpoint,
+    control: Pool,
+    buckets: RwLock<HashMap<BucketId, Pool>>,
+    tenants: Mutex<HashMap<Uuid, Arc<Semaphore>>>,
+    settings: crate::config::Database,
+    sealing: SealingKey,
+    metrics: &'static Metrics,
+}
+
+impl Database {
+    /// Prepares the pools; no connection is opened yet.
+    pub fn new(config: &Config, sealing: SealingKey, metrics: &'static Metrics) -> Result<Self> {
+        if config.database.url.expose().is_empty() {
+            return Err(Error::malformed("No database is configured.")
+                .hint("Set DATABASE_URL=postgresql://user:password@host:5432/insula, or run `insula dev`."));
+        }
+        let endpoint = Endpoint::parse(&config.database)?;
+        let instance = Ident::new(config.instance.clone())?;
+        let session = endpoint.session("insula control", CONTROL_SESSION);
+        let limits = limits(&config.database, config.database.control_pool);
+        let control = Pool::new(session, &endpoint, limits, metrics)?;
+        let settings = config.database.clone();
+        let (buckets, tenants) = Default::default();
+        Ok(Self(Arc::new(Inner { instance, endpoint, control, buckets, tenants, settings, sealing, metrics })))
+    }
+
+    /// The prefix of this installation's roles.
+    pub fn instance(&self) -> &Ident {
+        &self.0.instance
+    }
+
+    /// How to reach the server, for connections outside the pools.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.0.endpoint
+    }
+
+    /// The key that protects stored credentials.
+    pub fn sealing(&self) -> &SealingKey {
+        &self.0.sealing
+    }
+
+    /// The time limit of a statement in a tenant.
+    pub fn statement_timeout(&self) -> Duration {
+        Duration::from_millis(self.0.settings.statement_timeout_ms)
+    }
+
+    /// A connection of the control login, outside any tenant.
+    pub async fn control(&self) -> Result<Control> {
+        Ok(Control::new(self.0.control.lease().await?))
+    }
+
+    /// Begins a transaction in a scope.
+    pub async fn begin(&self, scope: &Scope) -> Result<Transaction> {
+        let permit = self.admit(scope).await?;
+        Transaction::begin(self.lease(scope).await?, permit, &scope.prelude()).await
+    }
+
+    /// Connections open now, over all pools.
+    pub async fn open_connections(&self) -> usize {
+        self.0.control.open() + self.0.buckets.read().await.values().map(Pool::open).sum::<usize>()
+    }
+
+    /// Closes all pools.
+    pub async fn close(&self) {
+        self.0.control.close();
+        self.0.buckets.read().await.values().for_each(Pool::close);
+    }
+
+    async fn lease(&self, scope: &Scope) -> Result<Lease> {
+        match scope.seat {
+            Seat::Owner => self.0.control.lease().await,
+            Seat::Tenant => self.bucket(scope.place.bucket).await?.lease().await,
+        }
+    }
+
+    async fn bucket(&self, id: BucketId) -> Result<Pool> {
+        if let Some(pool) = self.0.buckets.read().await.get(&id) {
+            return Ok(pool.clone());
+        }
+        let (login, password) = bucket::credentials(self, id).await?;
+        let mut buckets = self.0.buckets.write().await;
+        if let Some(pool) = buckets.get(&id) {
+            return Ok(pool.clone());
+        }
+        let mut session = self.0.endpoint.session("insula", BUCKET_SESSION);
+        session.user(login).password(password);
+        let limits = limits(&self.0.settings, self.0.settings.bucket_pool);
+        let pool = Pool::new(session, &self.0.endpoint, limits, self.0.metrics)?;
+        buckets.insert(id, pool.clone());
+        Ok(pool)
+    }
+
+    /// One tenant cannot take all connections of its bucket: beyond its share it waits, then is told to slow down.
+    async fn admit(&self, scope: &Scope) -> Result<Option<OwnedSemaphorePermit>> {
+        if scope.seat == Seat::Owner {
+            return Ok(None);
+        }
+        let gate = {
+            let mut tenants = self.0.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+            let share = self.0.settings.tenant_connections;
+            tenants.entry(scope.place.tenant).or_insert_with(|| Arc::new(Semaphore::new(share))).clone()
+        };
+        if let Ok(permit) = gate.clone().try_acquire_owned() {
+            return Ok(Some(permit));
+        }
+        let wait = Duration::from_millis(self.0.settings.wait_ms);
+        match tokio::time::timeout(wait, gate.acquire_owned()).await {
+            Ok(permit) => permit.map(Some).map_err(Error::internal),
+            Err(_) => Err(Error::new(Kind::TooMany, "too_many_requests", "Too many requests of this account at once.")
+                .retry_after(Duration::from_secs(1))),
+        }
+    }
+}
+
+fn limits(settings: &crate::config::Database, connections: usize) -> Limits {
+    Limits {
+        connections,
+        wait: Duration::from_millis(settings.wait_ms),
+        connect: Duration::from_millis(settings.connect_timeout_ms),
+        statement_cache: settings.statement_cache,
+    }
+}

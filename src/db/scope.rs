@@ -1,0 +1,140 @@
+//! The scope of a transaction: in whose rooms it runs, as whom, and what it may do there.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::ident::Ident;
+use crate::sql::literal;
+
+/// The number of a bucket: up to 500 tenants that share logins, a pool and an owner role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BucketId(pub i32);
+
+/// Where a tenant lives in PostgreSQL.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The tenant's key.
+    pub tenant: Uuid,
+    /// Its bucket.
+    pub bucket: BucketId,
+    /// Its schema.
+    pub schema: Ident,
+    /// Its role: DML on the schema as granted, owns nothing.
+    pub role: Ident,
+    /// The role that owns the schema's objects.
+    pub owner: Ident,
+    /// IANA name of the tenant's time zone, for `app_today()`.
+    pub timezone: Arc<str>,
+}
+
+/// Which role a transaction takes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seat {
+    /// The tenant's role on a connection of its bucket: what requests of users run as.
+    Tenant,
+    /// The owner of the tenant's objects on a control connection: provisioning, migration, sign-in.
+    Owner,
+}
+
+/// Who acts, and what they were granted.
+#[derive(Debug, Clone)]
+pub struct Acting {
+    /// The user, if one is signed in.
+    pub user: Option<Uuid>,
+    /// Granted permission codes, comma-separated; a checked alphabet.
+    pub permissions: Arc<str>,
+}
+
+impl Acting {
+    /// The service itself, with every permission.
+    pub fn service() -> Self {
+        Self { user: None, permissions: "*".into() }
+    }
+}
+
+/// Everything a transaction is limited to. It is set transaction-locally, in the message that begins it.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    pub(super) place: Arc<Place>,
+    pub(super) seat: Seat,
+    acting: Acting,
+    action: Option<Ident>,
+    pub(super) read_only: bool,
+    statement_timeout: Duration,
+}
+
+impl Scope {
+    /// A transaction that may write.
+    pub fn write(place: Arc<Place>, seat: Seat, acting: Acting, statement_timeout: Duration) -> Self {
+        Self { place, seat, acting, action: None, read_only: false, statement_timeout }
+    }
+
+    /// A READ ONLY transaction: a statement in it that writes fails with 25006.
+    pub fn read(place: Arc<Place>, seat: Seat, acting: Acting, statement_timeout: Duration) -> Self {
+        Self { read_only: true, ..Self::write(place, seat, acting, statement_timeout) }
+    }
+
+    /// Marks the transaction as running an action of a pack, for triggers that refuse everything else.
+    #[must_use]
+    pub fn in_action(mut self, name: Ident) -> Self {
+        self.action = Some(name);
+        self
+    }
+
+    /// `BEGIN` and all settings, one message.
+    ///
+    /// `SET LOCAL` and not `set_config()`: only the former reaches the node that holds the tenant on Citus.
+    pub(super) fn prelude(&self) -> String {
+        let Place { schema, role, owner, timezone, .. } = &*self.place;
+        let role = if self.seat == Seat::Tenant { role } else { owner };
+        let mode = if self.read_only { " read only" } else { "" };
+        let mut sql = format!(
+            "begin{mode}; set local role {role}; set local search_path = {schema}, insula, pg_temp; \
+             set local statement_timeout = {}; set local app.perms = {}; set local app.timezone = {}",
+            self.statement_timeout.as_millis(),
+            literal(&self.acting.permissions),
+            literal(timezone),
+        );
+        if let Some(user) = self.acting.user {
+            let _ = write!(sql, "; set local app.user_id = '{user}'");
+        }
+        if let Some(action) = &self.action {
+            let _ = write!(sql, "; set local app.action = '{}'", action.as_str());
+        }
+        sql
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub fn acme() -> Arc<Place> {
+        Arc::new(Place {
+            tenant: Uuid::from_u128(7),
+            bucket: BucketId(1),
+            schema: Ident::new("tenant_acme").unwrap(),
+            role: Ident::new("insula_t_acme").unwrap(),
+            owner: Ident::new("insula_b1_owner").unwrap(),
+            timezone: "Asia/Kolkata".into(),
+        })
+    }
+
+    #[test]
+    fn the_prelude_sets_everything_transaction_locally() {
+        let acting = Acting { user: Some(Uuid::from_u128(9)), permissions: "deals.view,crm.scope.all".into() };
+        let scope = Scope::read(acme(), Seat::Tenant, acting, Duration::from_secs(5));
+        insta::assert_snapshot!(scope.prelude().replace("; ", ";\n"), @r#"
+        begin read only;
+        set local role "insula_t_acme";
+        set local search_path = "tenant_acme", insula, pg_temp;
+        set local statement_timeout = 5000;
+        set local app.perms = 'deals.view,crm.scope.all';
+        set local app.timezone = 'Asia/Kolkata';
+        set local app.user_id = '00000000-0000-0000-0000-000000000009'
+        "#);
+    }
+}

@@ -1,0 +1,132 @@
+//! Work of several steps: a transaction in a scope, and the control connection for the registry.
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use super::Failure;
+use super::pool::Lease;
+use crate::error::Result;
+
+/// Values of a statement of ours.
+pub type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// An open transaction. Dropped before [`Transaction::commit`] it is undone and its connection closed.
+pub struct Transaction {
+    lease: Lease,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Transaction {
+    pub(super) async fn begin(mut lease: Lease, permit: Option<OwnedSemaphorePermit>, prelude: &str) -> Result<Self> {
+        lease.set_clean(false);
+        lease.connection().batch_execute(prelude).await.map_err(Failure::from)?;
+        Ok(Self { lease, _permit: permit })
+    }
+
+    /// Rows of a query.
+    pub async fn query(&mut self, sql: &str, values: Values<'_>) -> Result<Vec<Row>, Failure> {
+        Ok(self.lease.connection().query(sql, values).await?)
+    }
+
+    /// The only row of a query, if there is one.
+    pub async fn query_opt(&mut self, sql: &str, values: Values<'_>) -> Result<Option<Row>, Failure> {
+        Ok(self.lease.connection().query_opt(sql, values).await?)
+    }
+
+    /// Rows changed by a statement.
+    pub async fn execute(&mut self, sql: &str, values: Values<'_>) -> Result<u64, Failure> {
+        Ok(self.lease.connection().execute(sql, values).await?)
+    }
+
+    /// Runs several statements that take no values.
+    pub async fn batch(&mut self, sql: &str) -> Result<(), Failure> {
+        Ok(self.lease.connection().batch_execute(sql).await?)
+    }
+
+    /// Makes the work last.
+    pub async fn commit(mut self) -> Result<(), Failure> {
+        self.lease.connection().batch_execute("commit").await?;
+        self.lease.release();
+        Ok(())
+    }
+
+    /// Undoes the work and gives the connection back.
+    pub async fn rollback(mut self) -> Result<(), Failure> {
+        self.lease.connection().batch_execute("rollback").await?;
+        self.lease.release();
+        Ok(())
+    }
+
+    /// Makes the work last and goes on with the same control connection.
+    pub async fn commit_and_keep(mut self) -> Result<Control, Failure> {
+        self.lease.connection().batch_execute("commit").await?;
+        Ok(Control::new(self.lease))
+    }
+}
+
+/// A connection of the control login: single statements, each a transaction of its own, or one begun here.
+pub struct Control {
+    lease: Lease,
+}
+
+impl Control {
+    pub(super) fn new(mut lease: Lease) -> Self {
+        lease.set_clean(true);
+        Self { lease }
+    }
+
+    /// Rows of a query.
+    pub async fn query(&mut self, sql: &str, values: Values<'_>) -> Result<Vec<Row>, Failure> {
+        self.lease.set_clean(false);
+        let answer = self.lease.connection().query(sql, values).await;
+        self.settle(answer)
+    }
+
+    /// The only row of a query, if there is one.
+    pub async fn query_opt(&mut self, sql: &str, values: Values<'_>) -> Result<Option<Row>, Failure> {
+        self.lease.set_clean(false);
+        let answer = self.lease.connection().query_opt(sql, values).await;
+        self.settle(answer)
+    }
+
+    /// Rows changed by a statement.
+    pub async fn execute(&mut self, sql: &str, values: Values<'_>) -> Result<u64, Failure> {
+        self.lease.set_clean(false);
+        let answer = self.lease.connection().execute(sql, values).await;
+        self.settle(answer)
+    }
+
+    /// Begins a transaction on this connection.
+    pub async fn begin(self) -> Result<Transaction> {
+        Transaction::begin(self.lease, None, "begin").await
+    }
+
+    /// Begins a transaction that takes on a role and a path, as [`super::Seat::Owner`] does.
+    pub async fn begin_in(self, scope: &super::Scope) -> Result<Transaction> {
+        Transaction::begin(self.lease, None, &scope.prelude()).await
+    }
+
+    /// Takes the session's advisory lock `key`; it ends with [`Control::unlock`] or with the connection.
+    pub async fn try_lock(&mut self, key: i64) -> Result<bool, Failure> {
+        let row = self.query("select pg_try_advisory_lock($1)", &[&key]).await?;
+        Ok(row[0].try_get(0)?)
+    }
+
+    /// Gives the advisory lock back.
+    pub async fn unlock(&mut self, key: i64) -> Result<(), Failure> {
+        self.query("select pg_advisory_unlock($1)", &[&key]).await.map(drop)
+    }
+
+    /// Closes the connection when it is dropped, whatever state it is in: it may hold session locks.
+    pub fn discard(mut self) {
+        self.lease.set_clean(false);
+    }
+
+    /// Outside a transaction a completed statement leaves nothing behind, also when it failed.
+    fn settle<T>(&mut self, answer: Result<T, tokio_postgres::Error>) -> Result<T, Failure> {
+        let outcome = answer.map_err(Failure::from);
+        self.lease.set_clean(!matches!(&outcome, Err(failure) if failure.is_connection()));
+        outcome
+    }
+}

@@ -1,0 +1,257 @@
+//! Rights as extractors: what a handler names in its arguments has been checked before it runs.
+
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Path};
+use axum::http::HeaderMap;
+use axum::http::header::{AUTHORIZATION, USER_AGENT};
+use axum::http::request::Parts;
+use tracing::Span;
+
+use super::error::Problem;
+use super::front::Context;
+use crate::access::{Right, Session};
+use crate::app::App;
+use crate::auth::token::{Audience, Claims, unauthenticated};
+use crate::auth::{Client, Operator};
+use crate::error::{Error, Kind, Result};
+use crate::pack::{Action, Method, Report, Resource, Verb};
+use crate::tenant::{Named, Tenant};
+
+/// The tenant that a public request means.
+pub struct Reached(pub Arc<Tenant>);
+
+/// A user of a tenant, signed in.
+pub struct SignedIn {
+    /// Where.
+    pub tenant: Arc<Tenant>,
+    /// Who.
+    pub session: Arc<Session>,
+}
+
+/// A resource and the right to one verb on it.
+pub struct Allowed<V> {
+    /// The right.
+    pub right: Right,
+    /// The resource.
+    pub resource: Arc<Resource>,
+    verb: PhantomData<V>,
+}
+
+/// A resource's action and the right to it.
+pub struct AllowedAction {
+    /// The right.
+    pub right: Right,
+    /// The resource.
+    pub resource: Arc<Resource>,
+    /// The action.
+    pub action: Action,
+}
+
+/// A report and the right to it.
+pub struct AllowedReport {
+    /// The right.
+    pub right: Right,
+    /// The report.
+    pub report: Arc<Report>,
+}
+
+/// An operator, signed in.
+pub struct Staff(pub Operator);
+
+/// An operator who may change tenants.
+pub struct TenantAdmin(pub Operator);
+
+/// A verb as a type.
+pub trait OnResource: Send + Sync {
+    /// The permission that is needed.
+    const VERB: Verb;
+    /// The method that the resource must have.
+    const METHOD: Method;
+}
+
+macro_rules! verbs {
+    ($($(#[$doc:meta])* $name:ident = $verb:ident by $method:ident;)*) => {$(
+        $(#[$doc])*
+        pub struct $name;
+
+        impl OnResource for $name {
+            const VERB: Verb = Verb::$verb;
+            const METHOD: Method = Method::$method;
+        }
+    )*};
+}
+
+verbs! {
+    /// Reading a list.
+    Listing = View by List;
+    /// Reading a row.
+    Getting = View by Get;
+    /// Making a row.
+    Creating = Create by Create;
+    /// Changing a row.
+    Updating = Edit by Update;
+    /// Removing a row.
+    Deleting = Delete by Delete;
+}
+
+fn context(parts: &Parts) -> Result<&Context> {
+    parts.extensions.get().ok_or_else(|| Error::internal("a request came round the boundary"))
+}
+
+/// The bearer token, if one was sent (RFC 6750); two are refused.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let token = value.to_str().ok().and_then(|text| text.split_once(' '));
+    match (token, values.next()) {
+        (Some((scheme, token)), None) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),
+        _ => Err(unauthenticated("the Authorization header is not one bearer token")),
+    }
+}
+
+/// A header that names the tenant. Two of a kind cannot agree with one tenant, so they are joined into no name at all.
+fn tenant_header(headers: &HeaderMap, name: &str) -> Option<String> {
+    let values: Vec<String> =
+        headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect();
+    (!values.is_empty()).then(|| values.join(","))
+}
+
+async fn resolve(parts: &Parts, app: &App, claims: Option<&Claims>) -> Result<Arc<Tenant>> {
+    let named = Named {
+        host: context(parts)?.host.clone(),
+        id: tenant_header(&parts.headers, "x-tenant-id"),
+        subdomain: tenant_header(&parts.headers, "x-tenant-subdomain"),
+        claim: claims.and_then(|claims| claims.tid),
+    };
+    let tenant = named.resolve(&app.tenants).await?;
+    Span::current().record("tenant", &tenant.subdomain);
+    Ok(tenant)
+}
+
+impl FromRequestParts<Arc<App>> for Reached {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let token = bearer(&parts.headers).ok().flatten();
+        let claims = token.and_then(|token| app.authenticator.verify(Audience::Tenant, token).ok());
+        Ok(Self(resolve(parts, app, claims.as_ref()).await?))
+    }
+}
+
+impl FromRequestParts<Arc<App>> for SignedIn {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let claims = bearer(&parts.headers).and_then(|token| {
+            let token = token.ok_or_else(|| unauthenticated("no Authorization header"))?;
+            app.authenticator.verify(Audience::Tenant, token)
+        });
+        let tenant = resolve(parts, app, claims.as_ref().ok()).await?;
+        let claims = claims?;
+        let session = app.sessions.get(&tenant, claims.sid, claims.sub).await?;
+        Span::current().record("actor", tracing::field::display(session.user));
+        Ok(Self { tenant, session })
+    }
+}
+
+impl SignedIn {
+    async fn right(self, app: &App, module: &str, permission: &str) -> Result<Right> {
+        Right::to(permission, module, self.tenant, self.session, &app.gate).await
+    }
+}
+
+async fn path(parts: &mut Parts, name: &str) -> Result<String> {
+    let Path(mut names) = Path::<HashMap<String, String>>::from_request_parts(parts, &())
+        .await
+        .map_err(|_| Error::malformed("The path is not valid UTF-8."))?;
+    names.remove(name).ok_or_else(|| Error::internal(format!("the route has no {name}")))
+}
+
+fn resource(app: &App, name: &str) -> Result<Arc<Resource>> {
+    let catalog = app.engine.catalog();
+    catalog.resource(name).cloned().ok_or_else(|| {
+        let known = catalog.resources().map(|resource| resource.name.as_str());
+        match crate::error::nearest(name, known) {
+            Some(meant) => Error::not_found().hint(format!("Did you mean `{meant}`?")),
+            None => Error::not_found(),
+        }
+    })
+}
+
+impl<V: OnResource> FromRequestParts<Arc<App>> for Allowed<V> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let signed_in = SignedIn::from_request_parts(parts, app).await?;
+        let resource = resource(app, &path(parts, "resource").await?)?;
+        let right = signed_in.right(app, &resource.module, resource.permission(V::VERB)).await?;
+        if !resource.methods.contains(&V::METHOD) {
+            let message = format!("`{}` cannot be changed this way.", resource.name);
+            return Err(Error::new(Kind::MethodNotAllowed, "method_not_allowed", message).into());
+        }
+        Ok(Self { right, resource, verb: PhantomData })
+    }
+}
+
+impl FromRequestParts<Arc<App>> for AllowedAction {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let signed_in = SignedIn::from_request_parts(parts, app).await?;
+        let resource = resource(app, &path(parts, "resource").await?)?;
+        let name = path(parts, "action").await?;
+        let action = resource.actions.get(&name).cloned().ok_or_else(Error::not_found)?;
+        let right = signed_in.right(app, &resource.module, &action.permission).await?;
+        Ok(Self { right, resource, action })
+    }
+}
+
+impl FromRequestParts<Arc<App>> for AllowedReport {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let signed_in = SignedIn::from_request_parts(parts, app).await?;
+        let name = path(parts, "report").await?;
+        let report = app.engine.catalog().report(&name).cloned().ok_or_else(Error::not_found)?;
+        let right = signed_in.right(app, &report.module, &report.permission).await?;
+        Ok(Self { right, report })
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Staff {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let token = bearer(&parts.headers)?.ok_or_else(|| unauthenticated("no Authorization header"))?;
+        let operator = app.authenticator.operator(token).await?;
+        Span::current().record("actor", tracing::field::display(operator.id));
+        Ok(Self(operator))
+    }
+}
+
+impl FromRequestParts<Arc<App>> for TenantAdmin {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let Staff(operator) = Staff::from_request_parts(parts, app).await?;
+        if operator.role.may_change_tenants() {
+            return Ok(Self(operator));
+        }
+        Err(Error::forbidden("Your role does not allow this.")
+            .hint("It needs an operator of role owner or support.")
+            .into())
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Client {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Problem> {
+        let agent = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
+        let agent = agent.map(|text| text.chars().take(200).collect());
+        Ok(Self { agent, address: Some(context(parts)?.address) })
+    }
+}

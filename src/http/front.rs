@@ -1,0 +1,173 @@
+//! The boundary: what every request passes on its way in, and every answer on its way out.
+
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::MatchedPath;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use tower::ServiceExt;
+use tracing::{Instrument, Span, field};
+use uuid::Uuid;
+
+use super::error::{Problem, render};
+use crate::app::App;
+use crate::error::{Error, Kind, Result};
+use crate::telemetry::metrics::RequestLabels;
+use crate::tenant::Host;
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What the boundary knows of a request.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// What its host stands for.
+    pub host: Host,
+    /// The peer.
+    pub address: IpAddr,
+}
+
+/// The faces of the service, by host.
+pub struct Front {
+    app: Arc<App>,
+    tenant: Router,
+    operator: Router,
+    timeout: Duration,
+}
+
+impl Front {
+    /// The boundary before two route tables.
+    pub fn new(app: Arc<App>, tenant: Router, operator: Router) -> Self {
+        let timeout = Duration::from_millis(app.config.http.request_timeout_ms);
+        Self { app, tenant, operator, timeout }
+    }
+
+    /// Answers a request, whatever happens inside.
+    pub async fn answer(&self, request: Request<Body>, address: IpAddr) -> Response {
+        let began = Instant::now();
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let request_id = request_id(request.headers());
+        let span = tracing::info_span!("request", request_id, tenant = field::Empty, actor = field::Empty);
+        self.app.metrics.in_flight.inc();
+        let guarded = AssertUnwindSafe(self.dispatch(request, address)).catch_unwind();
+        let outcome = tokio::time::timeout(self.timeout, guarded).instrument(span.clone()).await;
+        self.app.metrics.in_flight.dec();
+        let mut response = match outcome {
+            Ok(Ok(response)) => response,
+            Ok(Err(_panic)) => Problem::from(Error::internal("a handler panicked")).into_response(),
+            Err(_) => Problem::from(Error::new(Kind::Timeout, "timeout", "This took too long and was stopped."))
+                .into_response(),
+        };
+        let route = response.extensions_mut().remove::<Route>().map_or_else(|| "none".to_owned(), |route| route.0);
+        if let Some(Problem(error)) = response.extensions_mut().remove() {
+            let allow = response.headers_mut().remove(header::ALLOW);
+            log(&span, &error, &method, &path);
+            response = render(&error, &self.app.config.domain, &path, &request_id);
+            if let Some(allow) = allow {
+                response.headers_mut().insert(header::ALLOW, allow);
+            }
+        }
+        let took = began.elapsed();
+        let status = response.status().as_u16();
+        span.in_scope(|| tracing::info!(%method, path, status, took_us = took.as_micros(), "answered"));
+        self.app.metrics.answered(&RequestLabels { method: known(&method), route, status }, took);
+        finish(response.headers_mut(), &request_id);
+        response
+    }
+
+    async fn dispatch(&self, mut request: Request<Body>, address: IpAddr) -> Response {
+        let host = match authority(request.uri(), request.headers()) {
+            Ok(authority) => Host::parse(authority, &self.app.config.domain),
+            Err(error) => return Problem::from(error).into_response(),
+        };
+        let router = if host == Host::Admin { &self.operator } else { &self.tenant };
+        request.extensions_mut().insert(Context { host, address });
+        match router.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+}
+
+/// The route template of an answer, for metrics.
+#[derive(Clone)]
+struct Route(String);
+
+/// Remembers which route answered.
+pub async fn remember_route(
+    path: Option<MatchedPath>,
+    request: axum::extract::Request,
+    next: axum::middleware::Next,
+) -> Response {
+    let mut response = next.run(request).await;
+    if let Some(path) = path {
+        response.extensions_mut().insert(Route(path.as_str().to_owned()));
+    }
+    response
+}
+
+/// Whom the request is for: the target's authority, else the one Host header (RFC 9112 section 3.2).
+fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<&'a str> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next().map(|value| value.to_str().map_err(|_| bad_host())).transpose()?;
+    if hosts.next().is_some() {
+        return Err(bad_host());
+    }
+    match (uri.authority(), host) {
+        (Some(target), Some(host)) if !target.as_str().eq_ignore_ascii_case(host) => Err(bad_host()),
+        (Some(target), _) => Ok(target.as_str()),
+        (None, Some(host)) if !host.contains([',', ' ', '@', '/']) => Ok(host),
+        (None, _) => Err(bad_host()),
+    }
+}
+
+fn bad_host() -> Error {
+    Error::malformed("The request must name exactly one host.")
+}
+
+/// A caller's request id is kept when it is short and plain, so that it can be logged.
+fn request_id(headers: &HeaderMap) -> String {
+    let plain = |id: &&str| {
+        !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    };
+    let given = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok()).filter(plain);
+    given.map_or_else(|| Uuid::now_v7().simple().to_string(), str::to_owned)
+}
+
+/// Errors are written down here and nowhere else.
+fn log(span: &Span, error: &Error, method: &Method, path: &str) {
+    let _entered = span.enter();
+    let (code, context) = (error.code(), error.private_context());
+    match error.kind() {
+        Kind::Internal => tracing::error!(%method, path, code, context, "failed"),
+        Kind::Unavailable | Kind::Timeout => tracing::warn!(%method, path, code, context, "not served"),
+        _ => tracing::info!(%method, path, code, context, "refused"),
+    }
+}
+
+fn finish(headers: &mut HeaderMap, request_id: &str) {
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        headers.insert(REQUEST_ID.clone(), value);
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
+
+/// Method names as labels; a caller cannot invent new ones.
+fn known(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
+}

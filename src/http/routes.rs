@@ -1,0 +1,97 @@
+//! The two route tables. The router is built from them, and so are the tests that try every route as everybody.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::Method;
+use axum::middleware::from_fn;
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
+
+use super::error::Problem;
+use super::front::remember_route;
+use super::{account, operator, resources};
+use crate::app::App;
+use crate::error::{Error, Kind};
+use crate::pack::Verb;
+
+/// Who may use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// Anybody.
+    Public,
+    /// Whoever is signed in to the tenant.
+    SignedIn,
+    /// Who has the permission for a verb on the resource, with its module on.
+    Resource(Verb),
+    /// Who has the action's permission, with its module on.
+    Action,
+    /// Who has the report's permission, with its module on.
+    Report,
+    /// Any operator.
+    Operator,
+    /// Operators who may change tenants.
+    TenantAdmin,
+}
+
+/// One route.
+pub struct Route {
+    /// Its method.
+    pub method: Method,
+    /// Its path template.
+    pub path: &'static str,
+    /// Who may use it.
+    pub policy: Policy,
+    handler: MethodRouter<Arc<App>>,
+}
+
+fn route(method: Method, path: &'static str, policy: Policy, handler: MethodRouter<Arc<App>>) -> Route {
+    Route { method, path, policy, handler }
+}
+
+/// Routes on tenants' hosts and on the apex.
+pub fn tenant_routes() -> Vec<Route> {
+    use Policy::{Action, Public, Report, Resource, SignedIn};
+    vec![
+        route(Method::POST, "/api/v1/signup", Public, post(account::signup)),
+        route(Method::POST, "/api/v1/auth/login", Public, post(account::login)),
+        route(Method::GET, "/api/v1/me", SignedIn, get(account::me)),
+        route(Method::GET, "/api/v1/modules", SignedIn, get(account::modules)),
+        route(Method::GET, "/api/v1/reports/{report}", Report, get(resources::report)),
+        route(Method::GET, "/api/v1/{resource}", Resource(Verb::View), get(resources::list)),
+        route(Method::POST, "/api/v1/{resource}", Resource(Verb::Create), post(resources::create)),
+        route(Method::GET, "/api/v1/{resource}/{id}", Resource(Verb::View), get(resources::get)),
+        route(Method::PATCH, "/api/v1/{resource}/{id}", Resource(Verb::Edit), patch(resources::update)),
+        route(Method::DELETE, "/api/v1/{resource}/{id}", Resource(Verb::Delete), delete(resources::delete)),
+        route(Method::POST, "/api/v1/{resource}/{id}/actions/{action}", Action, post(resources::act)),
+    ]
+}
+
+/// Routes on `admin.<domain>`.
+pub fn operator_routes() -> Vec<Route> {
+    use Policy::{Operator, Public, TenantAdmin};
+    vec![
+        route(Method::POST, "/api/v1/auth/login", Public, post(operator::login)),
+        route(Method::GET, "/api/v1/me", Operator, get(operator::me)),
+        route(Method::GET, "/api/v1/tenants", Operator, get(operator::tenants)),
+        route(Method::POST, "/api/v1/tenants", TenantAdmin, post(operator::tenant_create)),
+        route(Method::GET, "/api/v1/tenants/{id}", Operator, get(operator::tenant)),
+        route(Method::POST, "/api/v1/tenants/{id}/actions/suspend", TenantAdmin, post(operator::suspend)),
+        route(Method::POST, "/api/v1/tenants/{id}/actions/resume", TenantAdmin, post(operator::resume)),
+        route(Method::PUT, "/api/v1/tenants/{id}/modules/{code}", TenantAdmin, put(operator::module_enable)),
+        route(Method::DELETE, "/api/v1/tenants/{id}/modules/{code}", TenantAdmin, delete(operator::module_disable)),
+    ]
+}
+
+/// A table as a router.
+pub fn router(routes: Vec<Route>, app: Arc<App>) -> Router {
+    let router = routes.into_iter().fold(Router::new(), |router, route| router.route(route.path, route.handler));
+    router
+        .method_not_allowed_fallback(async || Problem::from(method_not_allowed()))
+        .route_layer(from_fn(remember_route))
+        .fallback(async || Problem::from(Error::not_found()))
+        .with_state(app)
+}
+
+fn method_not_allowed() -> Error {
+    Error::new(Kind::MethodNotAllowed, "method_not_allowed", "This method does not exist here.")
+}

@@ -1,0 +1,160 @@
+//! Demo tenants: believable data to try everything with.
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::provision::{NewTenant, Owner, Term, tenant_create};
+use super::{Platform, modules};
+use crate::auth::{new_owner_sql, operator_create, password::PasswordHasher};
+use crate::db::Place;
+use crate::error::{Error, Result};
+use crate::ident::Subdomain;
+use crate::tenant::Tenants;
+
+/// Everybody's password in a demo. `insula dev` listens on loopback only.
+pub const DEMO_PASSWORD: &str = "insula-demo";
+
+/// Address of the demo's operator.
+pub const DEMO_OPERATOR: &str = "operator@insula.test";
+
+/// A demo tenant and who can sign in there.
+#[derive(Debug, Serialize)]
+pub struct DemoTenant {
+    /// Key.
+    pub id: Uuid,
+    /// Name in URLs.
+    pub subdomain: String,
+    /// Users, the owner first.
+    pub users: Vec<DemoUser>,
+}
+
+/// A user of a demo tenant.
+#[derive(Debug, Serialize)]
+pub struct DemoUser {
+    /// Address.
+    pub email: String,
+    /// Password.
+    pub password: &'static str,
+    /// Code of the role.
+    pub role: &'static str,
+}
+
+struct Plot {
+    subdomain: &'static str,
+    name: &'static str,
+    plan: &'static str,
+    /// Mailbox, role, first name, last name; the owner first.
+    people: &'static [(&'static str, &'static str, &'static str, &'static str)],
+}
+
+const DEMO: [Plot; 3] = [
+    Plot {
+        subdomain: "acme",
+        name: "Acme Industrial Supplies",
+        plan: "crm",
+        people: &[
+            ("owner", "owner", "Ananya", "Rao"),
+            ("admin", "admin", "Vikram", "Shah"),
+            ("manager", "manager", "Meera", "Iyer"),
+            ("sales1", "salesperson", "Arjun", "Nair"),
+            ("sales2", "salesperson", "Sara", "Thomas"),
+        ],
+    },
+    Plot {
+        subdomain: "techstart",
+        name: "TechStart Solutions",
+        plan: "crm",
+        people: &[
+            ("owner", "owner", "Rohan", "Mehta"),
+            ("admin", "admin", "Lena", "Fischer"),
+            ("manager", "manager", "Kabir", "Singh"),
+            ("sales1", "salesperson", "Priya", "Menon"),
+            ("sales2", "salesperson", "Daniel", "Okafor"),
+        ],
+    },
+    Plot {
+        subdomain: "testcompany",
+        name: "Test Company Trading",
+        plan: "starter",
+        people: &[
+            ("owner", "owner", "Fatima", "Khan"),
+            ("admin", "admin", "Joseph", "Mathew"),
+            ("manager", "manager", "Isha", "Gupta"),
+        ],
+    },
+];
+
+/// Makes the demo's tenants and operator where they are missing; gives all of them.
+pub async fn seed_demo(platform: &Platform, tenants: &Tenants, hasher: &PasswordHasher) -> Result<Vec<DemoTenant>> {
+    let hash = hasher.hash(DEMO_PASSWORD.to_owned()).await?;
+    match operator_create(&platform.database, DEMO_OPERATOR, "Demo Operator", "owner", &hash).await {
+        Err(error) if error.code() != "conflict" => return Err(error),
+        _ => {}
+    }
+    let mut seeded = Vec::new();
+    for plot in &DEMO {
+        let id = match tenants.by_subdomain(plot.subdomain).await {
+            Ok(tenant) => tenant.id,
+            Err(error) if error.code() == "tenant_not_found" => create(platform, plot, &hash).await?,
+            Err(error) => return Err(error),
+        };
+        seeded.push(DemoTenant { id, subdomain: plot.subdomain.to_owned(), users: plot.users() });
+    }
+    Ok(seeded)
+}
+
+impl Plot {
+    fn email(&self, mailbox: &str) -> String {
+        format!("{mailbox}@{}.test", self.subdomain)
+    }
+
+    fn users(&self) -> Vec<DemoUser> {
+        let user = |&(mailbox, role, ..): &(&str, &'static str, &str, &str)| DemoUser {
+            email: self.email(mailbox),
+            password: DEMO_PASSWORD,
+            role,
+        };
+        self.people.iter().map(user).collect()
+    }
+}
+
+async fn create(platform: &Platform, plot: &Plot, hash: &str) -> Result<Uuid> {
+    let [(mailbox, _, first_name, last_name), others @ ..] = plot.people else {
+        return Err(Error::internal("a demo tenant without people"));
+    };
+    let owner = Owner {
+        email: plot.email(mailbox),
+        first_name: (*first_name).to_owned(),
+        last_name: (*last_name).to_owned(),
+        password_hash: Some(hash.to_owned()),
+    };
+    let new = NewTenant {
+        subdomain: Subdomain::new(plot.subdomain)?,
+        name: plot.name.to_owned(),
+        plan: plot.plan.to_owned(),
+        term: Term::Active,
+        owner,
+        actor: "demo".to_owned(),
+    };
+    let made = tenant_create(platform, &new).await?;
+    let people = others
+        .iter()
+        .map(|(mailbox, role, first, last)| new_owner_sql(&plot.email(mailbox), first, last, role, Some(hash)));
+    fill(platform, &made.place, &people.collect::<String>()).await?;
+    Ok(made.id)
+}
+
+/// Runs the demo data of every installed pack as the owner role.
+async fn fill(platform: &Platform, place: &Place, people: &str) -> Result<()> {
+    let mut tx = platform.database.control().await?.begin().await?;
+    let rows = tx.query("select pack from public.tenant_packs where tenant_id = $1", &[&place.tenant]).await?;
+    let installed: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    let mut sql = modules::seat_sql(place);
+    sql.push_str(people);
+    for pack in platform.catalog.packs().iter().filter(|pack| installed.contains(&pack.manifest.code)) {
+        sql.push_str(pack.demo.as_deref().unwrap_or_default());
+    }
+    sql.push_str(modules::LEAVE_SEAT);
+    tx.batch(&sql).await?;
+    Ok(tx.commit().await?)
+}

@@ -1,0 +1,89 @@
+//! The journal: what is being done to whole tenants, written before it is begun.
+//!
+//! Who works on an operation holds the session's advisory lock of its id; the lock dies with the process. So an
+//! unfinished operation whose lock is free was abandoned, and the next start finishes or undoes it.
+
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+use super::{Platform, provision};
+use crate::db::{Control, Failure, Transaction};
+use crate::error::Result;
+
+/// An operation that this process works on.
+pub struct Operation {
+    /// Its key.
+    pub id: Uuid,
+    /// The connection that holds its lock and does its work.
+    pub control: Control,
+}
+
+impl Operation {
+    /// Locks a new operation; its row is written with [`Operation::record`], together with its first step.
+    pub async fn start(platform: &Platform) -> Result<Self> {
+        let id = Uuid::now_v7();
+        let mut control = platform.database.control().await?;
+        control.try_lock(lock_key(id)).await?;
+        Ok(Self { id, control })
+    }
+
+    /// Writes the row of a new operation.
+    pub async fn record(
+        id: Uuid,
+        tx: &mut Transaction,
+        kind: &str,
+        tenant: Uuid,
+        subject: &str,
+        actor: &str,
+    ) -> Result<(), Failure> {
+        let sql = "insert into public.operations (id, kind, tenant_id, subject, state, step, input, actor)
+            values ($1, $2, $3, $4, 'running', 'reserve', $5, $6)";
+        tx.execute(sql, &[&id, &kind, &tenant, &subject, &Json::Object(serde_json::Map::new()), &actor]).await.map(drop)
+    }
+
+    /// Writes down which step comes next.
+    pub async fn step(&mut self, name: &str) -> Result<()> {
+        self.control.execute("update public.operations set step = $2 where id = $1", &[&self.id, &name]).await?;
+        Ok(())
+    }
+
+    /// Gives the lock back; the connection returns to its pool.
+    pub async fn end(mut self) -> Result<()> {
+        self.control.unlock(lock_key(self.id)).await?;
+        Ok(())
+    }
+}
+
+/// The outcome of an operation, in the transaction that brings it about.
+pub async fn conclude(tx: &mut Transaction, id: Uuid, state: &str, error: Option<&str>) -> Result<(), Failure> {
+    let sql = "update public.operations set state = $2, error = $3, finished_at = now() where id = $1";
+    tx.execute(sql, &[&id, &state, &error]).await.map(drop)
+}
+
+fn lock_key(id: Uuid) -> i64 {
+    id.as_u64_pair().1 as i64
+}
+
+/// Finishes or undoes what a process left behind when it died. Gives what was done, for the log.
+pub async fn recover(platform: &Platform) -> Result<Vec<String>> {
+    let sql = "select id, kind, tenant_id, subject from public.operations where state in ('pending', 'running') order by created_at";
+    let rows = platform.database.control().await?.query(sql, &[]).await?;
+    let mut done = Vec::new();
+    for row in rows {
+        let (id, kind, tenant, subject): (Uuid, String, Option<Uuid>, String) =
+            (row.get(0), row.get(1), row.get(2), row.get(3));
+        let mut control = platform.database.control().await?;
+        if !control.try_lock(lock_key(id)).await? {
+            continue;
+        }
+        let operation = Operation { id, control };
+        match (kind.as_str(), tenant) {
+            (provision::KIND, Some(tenant)) => {
+                let outcome = provision::settle(operation, tenant).await?;
+                done.push(format!("creation of {subject}: {outcome}"));
+            }
+            _ => operation.end().await?,
+        }
+    }
+    Ok(done)
+}

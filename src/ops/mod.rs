@@ -1,0 +1,31 @@
+//! Work on whole tenants: provisioning, modules, migration, life cycle. Each is a sequence of journaled steps.
+
+mod demo;
+mod directory;
+mod journal;
+mod lifecycle;
+mod migrate;
+mod modules;
+mod provision;
+
+pub use demo::{DEMO_PASSWORD, DemoTenant, DemoUser, seed_demo};
+pub use directory::{tenant_find, tenant_list, tenant_show};
+pub use journal::recover;
+pub use lifecycle::{tenant_resume, tenant_suspend};
+pub use migrate::{Pending, migrate_tenants, pending_tenants};
+pub use modules::{module_disable, module_enable};
+pub use provision::{NewTenant, Owner, Provisioned, Term, tenant_create};
+
+use std::sync::Arc;
+
+use crate::db::Database;
+use crate::pack::Catalog;
+
+/// What work on whole tenants needs.
+#[derive(Clone)]
+pub struct Platform {
+    /// The door to SQL.
+    pub database: Database,
+    /// What packs offer.
+    pub catalog: Arc<Catalog>,
+}

@@ -1,0 +1,190 @@
+//! Modules of a tenant: switched on with their packs, switched off without losing anything.
+
+use std::time::SystemTime;
+
+use uuid::Uuid;
+
+use super::Platform;
+use crate::db::{Failure, Place, Transaction};
+use crate::error::{Error, Kind, Result, nearest};
+use crate::pack::{Catalog, Pack, disable_sql, enable_sql, install_sql};
+use crate::tenant::Tenant;
+
+/// Ends what [`seat_sql`] began, in the same transaction.
+pub(super) const LEAVE_SEAT: &str = "reset role; set local search_path = public;";
+
+/// The module without which no tenant works.
+const MANDATORY: &str = "system_admin";
+
+/// Takes on the owner's role in a tenant's schema for the statements that follow.
+pub(super) fn seat_sql(place: &Place) -> String {
+    format!("set local role {}; set local search_path = {}, insula, pg_temp;", place.owner, place.schema)
+}
+
+/// Modules that a plan bundles.
+pub(super) async fn of_plan(tx: &mut Transaction, plan: &str) -> Result<Vec<String>> {
+    let sql = "select m.module_code from public.plan_modules m join public.plans p on p.code = m.plan_code
+        where p.code = $1 and p.active order by 1";
+    Ok(tx.query(sql, &[&plan]).await?.iter().map(|row| row.get(0)).collect())
+}
+
+pub(super) async fn unknown_plan(platform: &Platform, plan: &str) -> Result<Error> {
+    let rows = platform
+        .database
+        .control()
+        .await?
+        .query("select code from public.plans where active order by code", &[])
+        .await?;
+    let codes: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    let error = Error::validation().field("#/plan", "unknown_plan", format!("`{plan}` is not a plan"));
+    Ok(match nearest(plan, codes.iter().map(String::as_str)) {
+        Some(meant) => error.hint(format!("Did you mean `{meant}`?")),
+        None => error.hint(format!("The plans are {}.", codes.join(", "))),
+    })
+}
+
+/// The packs of modules with everything they require, in order. A module whose pack this binary does not carry is
+/// sold but has nothing to install yet.
+pub(super) fn packs_for<'a>(catalog: &'a Catalog, modules: impl Iterator<Item = &'a str>) -> Vec<&'a Pack> {
+    let wanted: Vec<&str> = modules.flat_map(|code| catalog.packs().with_requirements(code)).map(code_of).collect();
+    catalog.packs().iter().filter(|pack| wanted.contains(&code_of(pack))).collect()
+}
+
+fn code_of(pack: &Pack) -> &str {
+    &pack.manifest.code
+}
+
+/// Writes down that packs are at their newest version in a tenant.
+pub(super) async fn record_versions(tx: &mut Transaction, tenant: Uuid, packs: &[&Pack]) -> Result<(), Failure> {
+    let codes: Vec<&str> = packs.iter().copied().map(code_of).collect();
+    let versions: Vec<i32> = packs.iter().map(|pack| pack.version()).collect();
+    let sql =
+        "insert into public.tenant_packs (tenant_id, pack, version) select $1, * from unnest($2::text[], $3::int[])
+        on conflict (tenant_id, pack) do update set version = excluded.version";
+    tx.execute(sql, &[&tenant, &codes, &versions]).await.map(drop)
+}
+
+/// One piece of whole-tenant work at a time per tenant.
+pub(super) async fn lock_tenant(tx: &mut Transaction, tenant: Uuid) -> Result<(), Failure> {
+    tx.query("select pg_advisory_xact_lock($1)", &[&(tenant.as_u64_pair().1 as i64)]).await.map(drop)
+}
+
+/// Switches a module on: a subscription to it where the plan does not hold it, and its packs in the tenant's schema,
+/// in one transaction.
+pub async fn module_enable(platform: &Platform, tenant: &Tenant, module: &str, actor: &str) -> Result<()> {
+    let mut tx = platform.database.control().await?.begin().await?;
+    lock_tenant(&mut tx, tenant.id).await?;
+    known(&mut tx, module).await?;
+    let enabled = enabled_modules(&mut tx, tenant.id).await?;
+    let missing: Vec<&str> =
+        required(&platform.catalog, module).filter(|code| !enabled.iter().any(|on| on == code)).collect();
+    if !missing.is_empty() {
+        return Err(refused(
+            format!("Module '{module}' needs {}, not enabled for this account.", quoted(&missing)),
+            &missing,
+        ));
+    }
+    let drop_override = "delete from public.tenant_module_overrides where tenant_id = $1 and module_code = $2";
+    tx.execute(drop_override, &[&tenant.id, &module]).await?;
+    let add = "insert into public.tenant_subscriptions (tenant_id, module_code, state, current_period_start, current_period_end)
+        select $1, $2, 'active', ($3::timestamptz at time zone 'Asia/Kolkata')::date,
+          (($3::timestamptz at time zone 'Asia/Kolkata')::date + interval '1 month')::date
+        where not exists (select from public.tenant_entitlements($1, $3) e where e.module_code = $2 and e.enabled)";
+    tx.execute(add, &[&tenant.id, &module, &SystemTime::now()]).await?;
+    install_missing(platform, &mut tx, tenant, module).await?;
+    history(&mut tx, tenant.id, "module.enabled", module, actor).await?;
+    Ok(tx.commit().await?)
+}
+
+async fn install_missing(platform: &Platform, tx: &mut Transaction, tenant: &Tenant, module: &str) -> Result<()> {
+    let rows = tx.query("select pack from public.tenant_packs where tenant_id = $1", &[&tenant.id]).await?;
+    let there: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    let mut sql = seat_sql(&tenant.place);
+    let mut added = Vec::new();
+    for pack in platform.catalog.packs().with_requirements(module) {
+        if there.iter().any(|code| code == code_of(pack)) {
+            sql.push_str(&enable_sql(&platform.catalog, pack, &tenant.place)?);
+        } else {
+            sql.push_str(&install_sql(&platform.catalog, pack, &tenant.place, 0)?);
+            added.push(pack);
+        }
+    }
+    sql.push_str(LEAVE_SEAT);
+    tx.batch(&sql).await?;
+    Ok(record_versions(tx, tenant.id, &added).await?)
+}
+
+/// Switches a module off: its tables stay and can only be read.
+pub async fn module_disable(platform: &Platform, tenant: &Tenant, module: &str, actor: &str) -> Result<()> {
+    let mut tx = platform.database.control().await?.begin().await?;
+    lock_tenant(&mut tx, tenant.id).await?;
+    known(&mut tx, module).await?;
+    if module == MANDATORY {
+        return Err(Error::conflict(format!("Module '{module}' is part of every plan and cannot be switched off.")));
+    }
+    let enabled = enabled_modules(&mut tx, tenant.id).await?;
+    let dependents: Vec<&str> = enabled
+        .iter()
+        .map(String::as_str)
+        .filter(|code| *code != module && required(&platform.catalog, code).any(|needed| needed == module))
+        .collect();
+    if !dependents.is_empty() {
+        return Err(refused(format!("Module '{module}' is needed by {}.", quoted(&dependents)), &dependents));
+    }
+    let cancel = "update public.tenant_subscriptions set state = 'canceled', canceled_at = $3
+        where tenant_id = $1 and module_code = $2 and state not in ('canceled', 'incomplete_expired')";
+    tx.execute(cancel, &[&tenant.id, &module, &SystemTime::now()]).await?;
+    let override_off = "insert into public.tenant_module_overrides (tenant_id, module_code, enabled, reason, actor)
+        values ($1, $2, false, 'switched off', $3)
+        on conflict (tenant_id, module_code) do update set enabled = false, expires_at = null, actor = excluded.actor";
+    tx.execute(override_off, &[&tenant.id, &module, &actor]).await?;
+    let installed = "select from public.tenant_packs where tenant_id = $1 and pack = $2";
+    if let Some(pack) = platform.catalog.packs().get(module)
+        && tx.query_opt(installed, &[&tenant.id, &module]).await?.is_some()
+    {
+        tx.batch(&format!("{}{}{LEAVE_SEAT}", seat_sql(&tenant.place), disable_sql(pack, &tenant.place)?)).await?;
+    }
+    history(&mut tx, tenant.id, "module.disabled", module, actor).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Modules that a module needs and that are sold by themselves; hidden ones come along unasked.
+fn required<'a>(catalog: &'a Catalog, module: &'a str) -> impl Iterator<Item = &'a str> {
+    let packs = catalog.packs().with_requirements(module).into_iter();
+    packs.filter(move |pack| !pack.manifest.hidden && code_of(pack) != module).map(code_of)
+}
+
+async fn enabled_modules(tx: &mut Transaction, tenant: Uuid) -> Result<Vec<String>> {
+    let sql = "select module_code from public.tenant_entitlements($1, $2) where enabled";
+    Ok(tx.query(sql, &[&tenant, &SystemTime::now()]).await?.iter().map(|row| row.get(0)).collect())
+}
+
+async fn known(tx: &mut Transaction, module: &str) -> Result<()> {
+    let rows = tx.query("select code from public.modules where not hidden order by code", &[]).await?;
+    let codes: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    if codes.iter().any(|code| code == module) {
+        return Ok(());
+    }
+    let error = Error::new(Kind::NotFound, "not_found", format!("There is no module '{module}'."));
+    Err(match nearest(module, codes.iter().map(String::as_str)) {
+        Some(meant) => error.hint(format!("Did you mean '{meant}'?")),
+        None => error.hint(format!("The modules are {}.", codes.join(", "))),
+    })
+}
+
+fn quoted(codes: &[&str]) -> String {
+    codes.iter().map(|code| format!("'{code}'")).collect::<Vec<_>>().join(", ")
+}
+
+fn refused(message: String, modules: &[&str]) -> Error {
+    let hint = format!("First take care of {}.", quoted(modules));
+    modules.iter().fold(Error::conflict(message).hint(hint), |error, code| {
+        error.parameter("module", "module_dependency", (*code).to_owned())
+    })
+}
+
+async fn history(tx: &mut Transaction, tenant: Uuid, event: &str, module: &str, actor: &str) -> Result<(), Failure> {
+    let sql = "insert into public.billing_history (tenant_id, at, event, detail, actor)
+        values ($1, $2, $3, jsonb_build_object('module', $4::text), $5)";
+    tx.execute(sql, &[&tenant, &SystemTime::now(), &event, &module, &actor]).await.map(drop)
+}

@@ -1,0 +1,237 @@
+//! A tenant comes into being: reserve → build → activate.
+//!
+//! Each step is one transaction. `reserve` takes the name and counts the tenant into a bucket; `build` makes role,
+//! schema, packs and owner; `activate` makes it routable. Abandoned before `build` was done, it is undone; after, it
+//! is finished.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use uuid::Uuid;
+
+use super::journal::{Operation, conclude};
+use super::{Platform, modules};
+use crate::auth::new_owner_sql;
+use crate::db::{BucketId, Failure, Place, Transaction, choose_bucket};
+use crate::error::{Error, Result};
+use crate::ident::{Ident, Subdomain};
+use crate::pack::{install_sql, schema_sql};
+use crate::tenant::place_of;
+
+pub(super) const KIND: &str = "tenant.create";
+
+/// The first user of a tenant.
+#[derive(Debug, Clone)]
+pub struct Owner {
+    /// Address.
+    pub email: String,
+    /// First name.
+    pub first_name: String,
+    /// Last name, or empty.
+    pub last_name: String,
+    /// PHC string; without one the owner cannot sign in until a password is set.
+    pub password_hash: Option<String>,
+}
+
+/// On what terms a tenant begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Term {
+    /// As a customer.
+    Active,
+    /// On trial for so many days.
+    Trial(u16),
+}
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct NewTenant {
+    /// Its name in URLs.
+    pub subdomain: Subdomain,
+    /// Its name for people.
+    pub name: String,
+    /// Plan or edition.
+    pub plan: String,
+    /// Terms.
+    pub term: Term,
+    /// First user.
+    pub owner: Owner,
+    /// Who asked, for the journal.
+    pub actor: String,
+}
+
+/// A tenant in service.
+#[derive(Debug, Clone)]
+pub struct Provisioned {
+    /// Its key.
+    pub id: Uuid,
+    /// Its name in URLs.
+    pub subdomain: String,
+    /// Where it lives.
+    pub place: Arc<Place>,
+}
+
+/// Makes a tenant. On an error nothing of it is left and its name is free again.
+pub async fn tenant_create(platform: &Platform, new: &NewTenant) -> Result<Provisioned> {
+    check(new)?;
+    let operation = Operation::start(platform).await?;
+    let (mut operation, place) = reserve(platform, operation, new).await?;
+    operation.step("build").await?;
+    let built = build(platform, operation, new, &place).await;
+    let mut operation = match built {
+        Ok(operation) => operation,
+        Err(error) => return Err(withdraw(platform, place.tenant, error).await),
+    };
+    operation.step("activate").await?;
+    activate(operation, place.tenant).await?;
+    Ok(Provisioned { id: place.tenant, subdomain: new.subdomain.as_str().to_owned(), place: Arc::new(place) })
+}
+
+fn check(new: &NewTenant) -> Result<()> {
+    let mut faults = Error::validation();
+    if new.name.trim().is_empty() || new.name.chars().count() > 200 || new.name.contains('\0') {
+        faults = faults.field("#/company", "invalid_format", "must have 1 to 200 characters");
+    }
+    if new.owner.first_name.trim().is_empty() || new.owner.first_name.chars().count() > 100 {
+        faults = faults.field("#/first_name", "invalid_format", "must have 1 to 100 characters");
+    }
+    faults.if_any()
+}
+
+/// Takes the name, counts the tenant into a bucket, writes down the operation and the subscription.
+async fn reserve(platform: &Platform, operation: Operation, new: &NewTenant) -> Result<(Operation, Place)> {
+    let id = operation.id;
+    let mut tx = operation.control.begin().await?;
+    let quarantined =
+        "select from public.reserved_subdomains where subdomain = $1 and (until is null or until > now())";
+    if tx.query_opt(quarantined, &[&new.subdomain.as_str()]).await?.is_some() {
+        tx.rollback().await?;
+        return Err(name_refused(&new.subdomain, "is reserved"));
+    }
+    let modules = modules::of_plan(&mut tx, &new.plan).await?;
+    if modules.is_empty() {
+        tx.rollback().await?;
+        return Err(modules::unknown_plan(platform, &new.plan).await?);
+    }
+    let (bucket, owner) = choose_bucket(&platform.database, &mut tx).await?;
+    let tenant = Uuid::now_v7();
+    let schema = format!("tenant_{}", new.subdomain.snake());
+    let role = format!("{}_t_{}", platform.database.instance().as_str(), new.subdomain.snake());
+    let sql = "insert into public.tenants (id, subdomain, name, schema_name, role_name, bucket_id)
+        values ($1, $2, $3, $4, $5, $6) returning timezone";
+    let inserted =
+        tx.query(sql, &[&tenant, &new.subdomain.as_str(), &new.name.trim(), &schema, &role, &bucket.0]).await;
+    let timezone: String = match inserted {
+        Ok(rows) => rows[0].get(0),
+        Err(failure) => {
+            tx.rollback().await?;
+            return Err(name_taken(&new.subdomain, failure));
+        }
+    };
+    subscribe(&mut tx, tenant, new).await?;
+    Operation::record(id, &mut tx, KIND, tenant, new.subdomain.as_str(), &new.actor).await?;
+    let control = tx.commit_and_keep().await?;
+    let place = place_of(tenant, schema, role, bucket, owner.as_str().to_owned(), &timezone)?;
+    Ok((Operation { id, control }, place))
+}
+
+fn name_taken(subdomain: &Subdomain, failure: Failure) -> Error {
+    match failure.code() {
+        "23505" => name_refused(subdomain, "is already taken"),
+        "AP409" => name_refused(subdomain, "is reserved"),
+        _ => failure.into(),
+    }
+}
+
+fn name_refused(subdomain: &Subdomain, why: &str) -> Error {
+    let error = Error::conflict(format!("The subdomain `{subdomain}` {why}."));
+    error.field("#/subdomain", "already_used", why).hint("Choose another subdomain.")
+}
+
+/// The period is counted in the billing zone.
+async fn subscribe(tx: &mut Transaction, tenant: Uuid, new: &NewTenant) -> Result<(), Failure> {
+    let sql = "with today as (select ($3::timestamptz at time zone 'Asia/Kolkata')::date as day)
+        insert into public.tenant_subscriptions
+          (tenant_id, plan_code, state, trial_ends_at, current_period_start, current_period_end, anchor_day)
+        select $1, $2, case when $4::int is null then 'active' else 'trialing' end,
+          $3::timestamptz + make_interval(days => $4::int), day, (day + interval '1 month')::date, extract(day from day)::smallint
+        from today";
+    let trial_days: Option<i32> = match new.term {
+        Term::Active => None,
+        Term::Trial(days) => Some(i32::from(days)),
+    };
+    tx.execute(sql, &[&tenant, &new.plan, &SystemTime::now(), &trial_days]).await.map(drop)
+}
+
+/// Role, schema, packs and owner, in one transaction.
+async fn build(platform: &Platform, operation: Operation, new: &NewTenant, place: &Place) -> Result<Operation> {
+    let id = operation.id;
+    let mut tx = operation.control.begin().await?;
+    let modules = modules::of_plan(&mut tx, &new.plan).await?;
+    let packs = modules::packs_for(&platform.catalog, modules.iter().map(String::as_str));
+    let login = Ident::new(format!("{}_b{}", platform.database.instance().as_str(), place.bucket.0))?;
+    let mut sql = schema_sql(place, &login);
+    sql.push_str(&modules::seat_sql(place));
+    for pack in &packs {
+        sql.push_str(&install_sql(&platform.catalog, pack, place, 0)?);
+    }
+    let Owner { email, first_name, last_name, password_hash } = &new.owner;
+    sql.push_str(&new_owner_sql(email, first_name.trim(), last_name.trim(), "owner", password_hash.as_deref()));
+    sql.push_str(modules::LEAVE_SEAT);
+    tx.batch(&sql).await.map_err(refused_owner)?;
+    modules::record_versions(&mut tx, place.tenant, &packs).await?;
+    Ok(Operation { id, control: tx.commit_and_keep().await? })
+}
+
+fn refused_owner(failure: Failure) -> Error {
+    match &failure.constraint {
+        Some(name) if name.starts_with("sys_user_email") => Error::validation()
+            .field("#/email", "invalid_format", "must be a valid e-mail address")
+            .context(failure.message),
+        _ => failure.into(),
+    }
+}
+
+async fn activate(operation: Operation, tenant: Uuid) -> Result<()> {
+    let id = operation.id;
+    let mut tx = operation.control.begin().await?;
+    tx.execute("update public.tenants set state = 'active' where id = $1 and state = 'provisioning'", &[&tenant])
+        .await?;
+    conclude(&mut tx, id, "succeeded", None).await?;
+    let control = tx.commit_and_keep().await?;
+    Operation { id, control }.end().await
+}
+
+/// Undoes a creation that failed, and gives its cause; what could not be undone now waits for the next start.
+async fn withdraw(platform: &Platform, tenant: Uuid, cause: Error) -> Error {
+    match super::journal::recover(platform).await {
+        Ok(_) => cause,
+        Err(error) => cause.context(format!("the undoing of {tenant} failed too: {}", error.private_context())),
+    }
+}
+
+/// Finishes an abandoned creation when everything was built, else undoes it.
+pub(super) async fn settle(mut operation: Operation, tenant: Uuid) -> Result<&'static str> {
+    let built = "select from public.tenant_packs where tenant_id = $1 limit 1";
+    if operation.control.query_opt(built, &[&tenant]).await?.is_some() {
+        activate(operation, tenant).await?;
+        return Ok("finished");
+    }
+    undo(operation, tenant).await?;
+    Ok("undone")
+}
+
+async fn undo(operation: Operation, tenant: Uuid) -> Result<()> {
+    let id = operation.id;
+    let mut tx = operation.control.begin().await?;
+    let sql = "select schema_name, role_name, bucket_id from public.tenants where id = $1 and state = 'provisioning' for update";
+    if let Some(row) = tx.query_opt(sql, &[&tenant]).await? {
+        let (schema, role) = (Ident::new(row.get::<_, String>(0))?, Ident::new(row.get::<_, String>(1))?);
+        tx.batch(&format!("drop schema if exists {schema} cascade; drop role if exists {role};")).await?;
+        let bucket = BucketId(row.get(2));
+        tx.execute("update public.buckets set tenant_count = tenant_count - 1 where id = $1", &[&bucket.0]).await?;
+        tx.execute("delete from public.tenants where id = $1", &[&tenant]).await?;
+    }
+    conclude(&mut tx, id, "undone", None).await?;
+    let control = tx.commit_and_keep().await?;
+    Operation { id, control }.end().await
+}

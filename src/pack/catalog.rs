@@ -1,0 +1,205 @@
+//! The catalogue: what all packs offer, read once at start and shared, never changed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::manifest::Method;
+use super::source::Packs;
+use crate::ident::Ident;
+
+/// What a permission is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// Reading.
+    View,
+    /// Making new rows.
+    Create,
+    /// Changing rows.
+    Edit,
+    /// Removing rows.
+    Delete,
+}
+
+/// The type of a column or input, as far as requests must tell types apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// RFC 9562 uuid.
+    Uuid,
+    /// Any text.
+    Text,
+    /// 64-bit integer, a JSON number.
+    Integer,
+    /// Exact decimal, a JSON string in answers, number or string in bodies.
+    Numeric,
+    /// true or false.
+    Boolean,
+    /// ISO 8601 date.
+    Date,
+    /// RFC 3339 time stamp.
+    Timestamp,
+    /// JSON document.
+    Json,
+    /// Array, a JSON array.
+    Array,
+    /// Anything else, passed as text.
+    Other,
+}
+
+/// A column of a resource or report.
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// Its name.
+    pub name: Ident,
+    /// Its type.
+    pub kind: Kind,
+    /// PostgreSQL's name of the type, for casts.
+    pub sql_type: String,
+    /// Whether a body must hold it when a row is made: not null and without a default.
+    pub required: bool,
+    /// Whether null is allowed.
+    pub nullable: bool,
+    /// Whether a body may hold it.
+    pub writable: bool,
+    /// The comment on the column.
+    pub comment: Option<String>,
+}
+
+/// A field of an action's input.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub kind: Kind,
+    /// Whether it must be there.
+    pub required: bool,
+}
+
+/// An action of a resource.
+#[derive(Debug, Clone)]
+pub struct Action {
+    /// Its name in URLs.
+    pub name: Ident,
+    /// The SQL function `(uuid, jsonb) returns jsonb`.
+    pub function: Ident,
+    /// Who may.
+    pub permission: String,
+    /// Its input, by name.
+    pub input: Vec<Input>,
+}
+
+/// A table or view behind `/api/v1/<resource>`.
+#[derive(Debug, Clone)]
+pub struct Resource {
+    /// Its name in URLs.
+    pub name: String,
+    /// The pack, which is the module that must be enabled.
+    pub module: String,
+    /// Table or view.
+    pub table: Ident,
+    /// Column that names a row in URLs.
+    pub key: Column,
+    /// Visible columns, in the table's order.
+    pub columns: Vec<Column>,
+    /// What may be done.
+    pub methods: Vec<Method>,
+    /// Whether the table counts versions of a row (`row_version`).
+    pub versioned: bool,
+    /// Columns that `q=` searches.
+    pub search: Vec<Ident>,
+    /// Actions by name.
+    pub actions: BTreeMap<String, Action>,
+    pub(super) permissions: [String; 4],
+}
+
+impl Resource {
+    /// The permission code for a verb.
+    pub fn permission(&self, verb: Verb) -> &str {
+        &self.permissions[verb as usize]
+    }
+
+    /// The key of a row given as JSON, as it stands in URLs.
+    pub fn key_of(&self, row: &str) -> Option<String> {
+        let row: serde_json::Map<String, serde_json::Value> = serde_json::from_str(row).ok()?;
+        match row.get(self.key.name.as_str())? {
+            serde_json::Value::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
+        }
+    }
+
+    /// A visible column.
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name.as_str() == name)
+    }
+}
+
+/// A view behind `/api/v1/reports/<name>`.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Its name in URLs.
+    pub name: String,
+    /// The pack, which is the module that must be enabled.
+    pub module: String,
+    /// The view.
+    pub view: Ident,
+    /// Who may.
+    pub permission: String,
+    /// Its columns.
+    pub columns: Vec<Column>,
+}
+
+/// What a violated constraint means to a caller.
+#[derive(Debug, Clone)]
+pub struct Constraint {
+    /// Fields it is about.
+    pub fields: Vec<String>,
+    /// The sentence from its comment.
+    pub sentence: Option<String>,
+}
+
+/// What all packs offer.
+pub struct Catalog {
+    pub(super) packs: Packs,
+    pub(super) resources: HashMap<String, Arc<Resource>>,
+    pub(super) reports: HashMap<String, Arc<Report>>,
+    pub(super) constraints: HashMap<String, Constraint>,
+}
+
+impl Catalog {
+    /// The packs themselves.
+    pub fn packs(&self) -> &Packs {
+        &self.packs
+    }
+
+    /// A resource by its name in URLs.
+    pub fn resource(&self, name: &str) -> Option<&Arc<Resource>> {
+        self.resources.get(name)
+    }
+
+    /// All resources, by name.
+    pub fn resources(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        let sorted: BTreeMap<&String, &Arc<Resource>> = self.resources.iter().collect();
+        sorted.into_values()
+    }
+
+    /// A report by its name in URLs.
+    pub fn report(&self, name: &str) -> Option<&Arc<Report>> {
+        self.reports.get(name)
+    }
+
+    /// All reports, by name.
+    pub fn reports(&self) -> impl Iterator<Item = &Arc<Report>> {
+        let sorted: BTreeMap<&String, &Arc<Report>> = self.reports.iter().collect();
+        sorted.into_values()
+    }
+
+    /// What a constraint's name means.
+    pub fn constraint(&self, name: &str) -> Option<&Constraint> {
+        self.constraints.get(name)
+    }
+
+    /// Every permission code of the packs.
+    pub fn permissions(&self) -> BTreeSet<String> {
+        self.packs.iter().flat_map(|pack| pack.manifest.permissions()).collect()
+    }
+}

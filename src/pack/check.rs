@@ -1,0 +1,170 @@
+//! The pack check: what is wrong with a pack, with file, line and a guess at what was meant.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::manifest::{ActionEntry, ResourceEntry};
+use super::source::Pack;
+use crate::error::{Error, nearest};
+use crate::ident::Ident;
+
+/// Words of the query grammar: a column of such a name could not be filtered.
+const RESERVED_COLUMNS: [&str; 11] =
+    ["select", "order", "limit", "cursor", "q", "and", "or", "not", "columns", "on_conflict", "format"];
+
+/// Paths below `/api/v1/` that are not resources.
+const RESERVED_RESOURCES: [&str; 8] = ["auth", "batch", "me", "modules", "openapi", "operations", "reports", "signup"];
+
+/// Types of an action's input.
+pub(super) const INPUT_TYPES: [&str; 8] = ["uuid", "text", "int", "numeric", "bool", "date", "timestamptz", "jsonb"];
+
+const VERBS: [&str; 4] = ["view", "create", "edit", "delete"];
+
+/// One thing that is wrong with a pack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complaint {
+    file: String,
+    line: usize,
+    why: String,
+}
+
+impl Complaint {
+    pub(super) fn new(file: String, line: usize, why: impl Into<String>) -> Self {
+        Self { file, line, why: why.into() }
+    }
+
+    /// About the first line of the manifest that holds `word`.
+    pub(super) fn in_manifest(pack: &Pack, word: &str, why: impl Into<String>) -> Self {
+        let line = pack.text.lines().position(|line| line.contains(word)).map_or(0, |at| at + 1);
+        Self::new(format!("sql/{}/pack.toml", pack.manifest.code), line, why)
+    }
+
+    /// All complaints as one error.
+    #[allow(clippy::needless_pass_by_value, reason = "used as a function in map_err")]
+    pub(super) fn refuse(complaints: Vec<Self>) -> Error {
+        let lines: Vec<String> = complaints.iter().map(ToString::to_string).collect();
+        Error::malformed(format!("The packs are not valid:\n{}", lines.join("\n")))
+    }
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line == 0 {
+            write!(f, "{}: {}", self.file, self.why)
+        } else {
+            write!(f, "{}:{}: {}", self.file, self.line, self.why)
+        }
+    }
+}
+
+/// `; did you mean …?`, or nothing.
+pub(super) fn did_you_mean(word: &str, known: &[String]) -> String {
+    nearest(word, known.iter().map(String::as_str)).map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
+}
+
+/// What the manifests alone can tell; names of tables and columns are checked against the template schema.
+pub fn check(packs: &[Pack]) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
+    for pack in packs {
+        let manifest = &pack.manifest;
+        let mut complain = |word: &str, why: String| complaints.push(Complaint::in_manifest(pack, word, why));
+        if Ident::new(&*manifest.code).is_err() {
+            complain("code", format!("`{}` is not a code of lower-case letters, digits and `_`", manifest.code));
+        }
+        let names = manifest
+            .resource
+            .keys()
+            .map(|name| ("resource", name))
+            .chain(manifest.report.keys().map(|name| ("report", name)));
+        for (what, name) in names {
+            if Ident::new(&**name).is_err() || (what == "resource" && RESERVED_RESOURCES.contains(&name.as_str())) {
+                complain(name, format!("`{name}` cannot be the name of a {what}"));
+            }
+            if let Some(other) = (what == "resource").then(|| owners.insert(name, &manifest.code)).flatten() {
+                complain(name, format!("the resource `{name}` exists in pack `{other}` already"));
+            }
+        }
+        for (name, resource) in &manifest.resource {
+            check_resource(name, resource, &mut complain);
+        }
+        let known = permissions_of(packs, pack);
+        for (code, role) in &manifest.role {
+            for grant in role.grants.iter().filter(|grant| !is_known(grant, &known)) {
+                let known: Vec<String> = known.iter().cloned().collect();
+                complain(
+                    grant,
+                    format!("role `{code}` grants `{grant}`, which no pack defines{}", did_you_mean(grant, &known)),
+                );
+            }
+        }
+    }
+    complaints
+}
+
+fn check_resource(name: &str, resource: &ResourceEntry, complain: &mut impl FnMut(&str, String)) {
+    for verb in resource.permissions.keys().filter(|verb| !VERBS.contains(&verb.as_str())) {
+        complain(verb, format!("resource `{name}`: `{verb}` is not one of view, create, edit, delete"));
+    }
+    for (action, entry) in &resource.action {
+        check_action(name, action, entry, complain);
+    }
+}
+
+fn check_action(resource: &str, name: &str, action: &ActionEntry, complain: &mut impl FnMut(&str, String)) {
+    let known: Vec<String> = INPUT_TYPES.iter().map(ToString::to_string).collect();
+    for (field, kind) in &action.input {
+        let bare = kind.strip_suffix('?').unwrap_or(kind);
+        if !INPUT_TYPES.contains(&bare) {
+            complain(
+                field,
+                format!("action `{resource}.{name}`: `{kind}` is not a type{}", did_you_mean(bare, &known)),
+            );
+        }
+    }
+}
+
+/// Complains about a column whose name the query grammar needs.
+pub(super) fn reserved_column(pack: &Pack, table: &str, column: &str) -> Option<Complaint> {
+    RESERVED_COLUMNS.contains(&column).then(|| {
+        Complaint::in_manifest(
+            pack,
+            table,
+            format!("column `{table}.{column}` has a name that the query grammar needs"),
+        )
+    })
+}
+
+/// Every permission code that `pack` and the packs it may build on define.
+fn permissions_of(packs: &[Pack], pack: &Pack) -> BTreeSet<String> {
+    let below = packs.iter().take_while(|other| other.manifest.code != pack.manifest.code).chain([pack]);
+    below.flat_map(|pack| pack.manifest.permissions()).collect()
+}
+
+fn is_known(grant: &str, known: &BTreeSet<String>) -> bool {
+    match grant.strip_suffix('*') {
+        Some("") => true,
+        Some(family) => known.iter().any(|code| code.starts_with(family)),
+        None => known.contains(grant),
+    }
+}
+
+impl super::Manifest {
+    /// Every permission code that this pack defines.
+    pub fn permissions(&self) -> BTreeSet<String> {
+        let mut codes: BTreeSet<String> = self.permission.keys().cloned().collect();
+        codes.extend(self.report.values().map(|report| report.permission.clone()));
+        for (name, resource) in &self.resource {
+            codes.extend(VERBS.iter().map(|verb| resource.permission(name, verb)));
+            codes.extend(resource.action.values().map(|action| action.permission.clone()));
+        }
+        codes
+    }
+}
+
+impl ResourceEntry {
+    /// The code for a verb: as the manifest says, else `<resource>.<verb>`.
+    pub fn permission(&self, name: &str, verb: &str) -> String {
+        self.permissions.get(verb).cloned().unwrap_or_else(|| format!("{name}.{verb}"))
+    }
+}

@@ -1,0 +1,133 @@
+//! SQL that puts a pack into a tenant's schema: its files, then rights, row security and roles from its manifest.
+
+use std::fmt::Write;
+
+use super::catalog::{Catalog, Column, Resource};
+use super::manifest::{Manifest, Method};
+use super::source::Pack;
+use crate::db::Place;
+use crate::error::{Error, Result};
+use crate::ident::Ident;
+use crate::sql::literal;
+
+/// Makes a tenant's role and schema; run by the control role.
+pub fn schema_sql(place: &Place, login: &Ident) -> String {
+    let Place { schema, role, owner, .. } = place;
+    format!(
+        "create role {role} nologin;
+         grant {role} to {login};
+         create schema {schema} authorization {owner};"
+    )
+}
+
+/// Everything from version `from` (0 = nothing there yet) to the newest, and the rights; run by the owner role with
+/// the schema in its path.
+pub fn install_sql(catalog: &Catalog, pack: &Pack, place: &Place, from: i32) -> Result<String> {
+    let mut sql = String::new();
+    let done = usize::try_from(from).unwrap_or(0);
+    for file in pack.files.iter().skip(done) {
+        sql.push_str(&file.sql);
+        sql.push('\n');
+    }
+    let _ = writeln!(sql, "grant usage on schema {} to {};", place.schema, place.role);
+    sql.push_str(&rights(catalog, pack, place)?);
+    if from == 0 {
+        sql.push_str(&roles(&pack.manifest));
+    }
+    Ok(sql)
+}
+
+/// Lets the tenant's role work with the pack's tables again.
+pub fn enable_sql(catalog: &Catalog, pack: &Pack, place: &Place) -> Result<String> {
+    rights(catalog, pack, place)
+}
+
+/// Leaves the pack's tables readable only, whatever the service above would allow.
+pub fn disable_sql(pack: &Pack, place: &Place) -> Result<String> {
+    let mut sql = String::new();
+    for entry in pack.manifest.resource.values() {
+        let table = Ident::new(&*entry.table)?;
+        let _ = writeln!(sql, "revoke insert, update, delete on {table} from {};", place.role);
+        for action in entry.action.values() {
+            let function = Ident::new(&*action.function)?;
+            let _ = writeln!(sql, "revoke execute on function {function}(uuid, jsonb) from {};", place.role);
+        }
+    }
+    Ok(sql)
+}
+
+/// The least a tenant's role needs.
+fn rights(catalog: &Catalog, pack: &Pack, place: &Place) -> Result<String> {
+    let (manifest, role) = (&pack.manifest, &place.role);
+    let mut sql = String::new();
+    for (name, entry) in &manifest.resource {
+        let resource =
+            catalog.resource(name).ok_or_else(|| Error::internal(format!("{name} is not in the catalogue")))?;
+        let table = &resource.table;
+        grant_table(&mut sql, resource, !entry.hidden.is_empty(), role);
+        if let Some(scope) = &entry.scope {
+            // `scope` is SQL of the pack's author, accepted by the pack check.
+            let _ = writeln!(
+                sql,
+                "alter table {table} enable row level security;
+                 drop policy if exists scope on {table};
+                 create policy scope on {table} to {role} using ({scope}) with check ({scope});"
+            );
+        }
+        for action in resource.actions.values() {
+            let _ = writeln!(sql, "grant execute on function {}(uuid, jsonb) to {role};", action.function);
+        }
+    }
+    for view in manifest.report.values().map(|report| &report.view).chain(&manifest.select) {
+        let _ = writeln!(sql, "grant select on {} to {role};", Ident::new(&**view)?);
+    }
+    for signature in &manifest.execute {
+        let _ = writeln!(sql, "grant execute on function {signature} to {role};");
+    }
+    Ok(sql)
+}
+
+/// The catalogue knows which columns a body may hold; PostgreSQL refuses every other one too.
+fn grant_table(sql: &mut String, resource: &Resource, hides: bool, role: &Ident) {
+    let table = &resource.table;
+    let has = |method| resource.methods.contains(&method);
+    let list = |columns: &mut dyn Iterator<Item = &Column>| {
+        columns.map(|column| column.name.to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let visible = list(&mut resource.columns.iter());
+    let writable = list(&mut resource.columns.iter().filter(|column| column.writable));
+    let _ = match hides {
+        true => writeln!(sql, "grant select ({visible}) on {table} to {role};"),
+        false => writeln!(sql, "grant select on {table} to {role};"),
+    };
+    if has(Method::Create) {
+        let _ = writeln!(sql, "grant insert ({writable}) on {table} to {role};");
+    }
+    if has(Method::Update) {
+        let _ = writeln!(sql, "grant update ({writable}) on {table} to {role};");
+    }
+    if has(Method::Delete) {
+        let _ = writeln!(sql, "grant delete on {table} to {role};");
+    }
+}
+
+/// Role templates become rows that the tenant may change later; packs add grants to roles of the same code.
+fn roles(manifest: &Manifest) -> String {
+    let mut sql = String::new();
+    for (code, role) in &manifest.role {
+        let (code, name) = (literal(code), literal(&role.name));
+        let _ = writeln!(
+            sql,
+            "insert into sys_role (code, name, from_pack) values ({code}, {name}, {}) on conflict (code) do nothing;",
+            literal(&manifest.code)
+        );
+        let grants: Vec<String> = role.grants.iter().map(|grant| literal(grant)).collect();
+        let _ = writeln!(
+            sql,
+            "insert into sys_role_grant (role_id, permission)
+             select id, unnest(array[{}]::text[]) from sys_role where code = {code} on conflict do nothing;",
+            grants.join(", ")
+        );
+    }
+    sql
+}

@@ -1,0 +1,48 @@
+-- Tables, views, functions and constraints of one schema as one JSON document.
+select jsonb_build_object(
+  'relations', (
+    select jsonb_object_agg(c.relname, jsonb_build_object(
+      'columns', (
+        select jsonb_agg(jsonb_build_object(
+          'name', a.attname,
+          'type', format_type(a.atttypid, a.atttypmod),
+          'category', t.typcategory,
+          'nullable', not a.attnotnull,
+          'required', a.attnotnull and not a.atthasdef and a.attidentity = '',
+          'generated', a.attgenerated <> '' or a.attidentity <> '',
+          'comment', col_description(c.oid, a.attnum)) order by a.attnum)
+        from pg_attribute a
+        join pg_type t on t.oid = a.atttypid
+        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)))
+    from pg_class c
+    where c.relnamespace = n.oid and c.relkind in ('r', 'p', 'v', 'm')),
+  'functions', (
+    select coalesce(jsonb_agg(jsonb_build_object(
+      'name', p.proname,
+      'arguments', oidvectortypes(p.proargtypes),
+      'result', format_type(p.prorettype, null))), '[]')
+    from pg_proc p
+    where p.pronamespace = n.oid),
+  'constraints', (
+    select coalesce(jsonb_object_agg(name, jsonb_build_object('fields', fields, 'sentence', sentence)), '{}')
+    from (
+      select k.conname as name,
+        (select coalesce(jsonb_agg(a.attname order by u.ord), '[]')
+         from unnest(k.conkey) with ordinality u(num, ord)
+         join pg_attribute a on a.attrelid = k.conrelid and a.attnum = u.num) as fields,
+        obj_description(k.oid, 'pg_constraint') as sentence
+      from pg_constraint k
+      where k.connamespace = n.oid and k.conrelid <> 0
+      union all
+      select i.relname,
+        (select coalesce(jsonb_agg(distinct a.attname), '[]')
+         from generate_series(1, x.indnkeyatts) key(ord)
+         join pg_attribute a on a.attrelid = x.indrelid and a.attnum > 0 and not a.attisdropped
+         where pg_get_indexdef(i.oid, key.ord, false) ~ ('\y' || a.attname || '\y')),
+        obj_description(i.oid, 'pg_class')
+      from pg_index x
+      join pg_class i on i.oid = x.indexrelid
+      where i.relnamespace = n.oid and x.indisunique
+        and not exists (select 1 from pg_constraint k where k.conindid = i.oid)) named))
+from pg_namespace n
+where n.nspname = $1

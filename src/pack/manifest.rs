@@ -1,0 +1,132 @@
+//! `pack.toml` as written.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// A pack's manifest. It adds to the catalogue of PostgreSQL only what that cannot know.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Code of the pack and of the module that sells it.
+    pub code: String,
+    /// Name for people.
+    pub name: String,
+    /// One sentence about it.
+    #[serde(default)]
+    pub description: String,
+    /// Packs whose functions and tables it uses.
+    #[serde(default)]
+    pub requires: Vec<String>,
+    /// Comes along with the packs that require it and is not sold.
+    #[serde(default)]
+    pub hidden: bool,
+    /// Signatures of functions besides actions that the tenant's role may call, for example in row scopes.
+    #[serde(default)]
+    pub execute: Vec<String>,
+    /// Tables and views that the tenant's role may read though no resource shows them.
+    #[serde(default)]
+    pub select: Vec<String>,
+    /// Resources by their name in URLs.
+    #[serde(default)]
+    pub resource: BTreeMap<String, ResourceEntry>,
+    /// Reports by their name in URLs.
+    #[serde(default)]
+    pub report: BTreeMap<String, ReportEntry>,
+    /// Permission codes that nothing else names, with a sentence each.
+    #[serde(default)]
+    pub permission: BTreeMap<String, String>,
+    /// Role templates by code.
+    #[serde(default)]
+    pub role: BTreeMap<String, RoleEntry>,
+}
+
+/// A table or view behind `/api/v1/<resource>`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResourceEntry {
+    /// Table or view.
+    pub table: String,
+    /// SQL that names a row for people.
+    pub label: Option<String>,
+    /// Columns that `q=` searches.
+    #[serde(default)]
+    pub search: Vec<String>,
+    /// Columns that no body may hold.
+    #[serde(default)]
+    pub readonly: Vec<String>,
+    /// Columns that nobody sees.
+    #[serde(default)]
+    pub hidden: Vec<String>,
+    /// What may be done: list, get, create, update, delete.
+    #[serde(default = "all_methods")]
+    pub methods: Vec<Method>,
+    /// Column that names a row in URLs.
+    #[serde(default = "id")]
+    pub key: String,
+    /// Boolean SQL over a row: which rows a user sees and may write. Becomes the row security policy.
+    pub scope: Option<String>,
+    /// Permission codes where they are not `<resource>.<verb>`.
+    #[serde(default)]
+    pub permissions: BTreeMap<String, String>,
+    /// Actions by name.
+    #[serde(default)]
+    pub action: BTreeMap<String, ActionEntry>,
+}
+
+/// A way to reach a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// `GET /api/v1/<resource>`
+    List,
+    /// `GET /api/v1/<resource>/{id}`
+    Get,
+    /// `POST /api/v1/<resource>`
+    Create,
+    /// `PATCH /api/v1/<resource>/{id}`
+    Update,
+    /// `DELETE /api/v1/<resource>/{id}`
+    Delete,
+}
+
+/// `POST /api/v1/<resource>/{id}/actions/<name>`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActionEntry {
+    /// Who may.
+    pub permission: String,
+    /// SQL function `(id uuid, input jsonb) returns jsonb`.
+    pub function: String,
+    /// Fields of the body and their types; `?` marks an optional one.
+    #[serde(default)]
+    pub input: BTreeMap<String, String>,
+}
+
+/// `GET /api/v1/reports/<name>`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReportEntry {
+    /// The view.
+    pub view: String,
+    /// Who may.
+    pub permission: String,
+}
+
+/// A role that every tenant gets with the pack; packs add to roles of the same code.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoleEntry {
+    /// Name for people.
+    pub name: String,
+    /// Permission codes, `<family>.*`, or `*`.
+    pub grants: Vec<String>,
+}
+
+fn all_methods() -> Vec<Method> {
+    vec![Method::List, Method::Get, Method::Create, Method::Update, Method::Delete]
+}
+
+fn id() -> String {
+    "id".to_owned()
+}

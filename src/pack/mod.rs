@@ -1,0 +1,15 @@
+//! Packs: a manifest and SQL, from which tables, REST API, permissions and roles are derived.
+
+mod catalog;
+mod check;
+mod install;
+mod manifest;
+mod source;
+mod template;
+
+pub use catalog::{Action, Catalog, Column, Constraint, Input, Kind, Report, Resource, Verb};
+pub use check::{Complaint, check};
+pub use install::{disable_sql, enable_sql, install_sql, schema_sql};
+pub use manifest::{Manifest, Method};
+pub use source::{Pack, Packs};
+pub use template::load_catalog;

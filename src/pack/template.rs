@@ -1,0 +1,254 @@
+//! The template schema: all packs at their newest version, from which the catalogue is read.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::catalog::{Action, Catalog, Column, Constraint, Input, Kind, Report, Resource};
+use super::check::{Complaint, did_you_mean, reserved_column};
+use super::manifest::{ActionEntry, ResourceEntry};
+use super::source::{Pack, Packs};
+use crate::db::{Control, Database, Transaction};
+use crate::error::{Error, Result};
+use crate::ident::Ident;
+
+const SCHEMA: &str = "insula_template";
+const LOCK: i64 = 0x1_6e5_0a2;
+
+/// Columns that the service keeps.
+const KEPT: [&str; 5] = ["id", "created_at", "created_by", "updated_at", "row_version"];
+
+/// Builds the template schema when the packs changed since the last start, and reads the catalogue from it.
+pub async fn load_catalog(database: &Database, packs: Packs) -> Result<Catalog> {
+    let fingerprint = packs.fingerprint();
+    let mut control = database.control().await?;
+    let sql = "select coalesce(obj_description(to_regnamespace($1), 'pg_namespace') = $2, false)";
+    let fresh: bool = control.query(sql, &[&SCHEMA, &fingerprint]).await?[0].get(0);
+    if !fresh {
+        control = build(control, &packs, &fingerprint).await?;
+    }
+    let shape = read(&mut control).await?;
+    assemble(packs, &shape).map_err(Complaint::refuse)
+}
+
+/// Everything happens in one transaction: another process sees the old template or the new one.
+async fn build(control: Control, packs: &Packs, fingerprint: &str) -> Result<Control> {
+    let mut tx = control.begin().await?;
+    tx.batch(&format!(
+        "select pg_advisory_xact_lock({LOCK}); drop schema if exists {SCHEMA} cascade; create schema {SCHEMA};"
+    ))
+    .await?;
+    tx.batch(&format!("set local search_path = {SCHEMA}, insula, pg_temp")).await?;
+    for pack in packs.iter() {
+        for file in &pack.files {
+            run_file(&mut tx, pack, &file.name, &file.sql).await?;
+        }
+    }
+    tx.batch(&format!("comment on schema {SCHEMA} is '{fingerprint}'")).await?;
+    Ok(tx.commit_and_keep().await?)
+}
+
+async fn run_file(tx: &mut Transaction, pack: &Pack, name: &str, sql: &str) -> Result<()> {
+    tx.batch(sql).await.map_err(|failure| {
+        let message = format!("sql/{}/{name} is refused by PostgreSQL: {}.", pack.manifest.code, failure.message);
+        Error::new(crate::error::Kind::Internal, "pack_refused", message).context(failure.code())
+    })
+}
+
+/// What PostgreSQL knows of the template.
+#[derive(Deserialize)]
+struct Shape {
+    relations: HashMap<String, Relation>,
+    functions: Vec<Function>,
+    constraints: HashMap<String, ConstraintShape>,
+}
+
+#[derive(Deserialize)]
+struct Relation {
+    columns: Vec<ColumnShape>,
+}
+
+#[derive(Deserialize)]
+struct ColumnShape {
+    name: String,
+    r#type: String,
+    category: String,
+    nullable: bool,
+    required: bool,
+    generated: bool,
+    comment: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Function {
+    name: String,
+    arguments: String,
+    result: String,
+}
+
+#[derive(Deserialize)]
+struct ConstraintShape {
+    fields: Vec<String>,
+    sentence: Option<String>,
+}
+
+async fn read(control: &mut Control) -> Result<Shape> {
+    let rows = control.query(include_str!("introspect.sql"), &[&SCHEMA]).await?;
+    let document: serde_json::Value =
+        rows.first().map(|row| row.get(0)).ok_or_else(|| Error::internal("the template schema is missing"))?;
+    serde_json::from_value(document).map_err(Error::internal)
+}
+
+fn assemble(packs: Packs, shape: &Shape) -> Result<Catalog, Vec<Complaint>> {
+    let mut complaints = Vec::new();
+    let (mut resources, mut reports) = (HashMap::new(), HashMap::new());
+    for pack in packs.iter() {
+        for (name, entry) in &pack.manifest.resource {
+            match resource(pack, name, entry, shape) {
+                Ok(resource) => drop(resources.insert(name.clone(), Arc::new(resource))),
+                Err(found) => complaints.extend(found),
+            }
+        }
+        for (name, entry) in &pack.manifest.report {
+            match relation(pack, &entry.view, shape) {
+                Ok(view) => {
+                    let columns = view.columns.iter().filter_map(|shape| column(shape, false)).collect();
+                    let (module, permission) = (pack.manifest.code.clone(), entry.permission.clone());
+                    let Ok(view) = Ident::new(&*entry.view) else { continue };
+                    reports.insert(
+                        name.clone(),
+                        Arc::new(Report { name: name.clone(), module, view, permission, columns }),
+                    );
+                }
+                Err(complaint) => complaints.push(complaint),
+            }
+        }
+    }
+    if !complaints.is_empty() {
+        return Err(complaints);
+    }
+    let constraint =
+        |shape: &ConstraintShape| Constraint { fields: shape.fields.clone(), sentence: shape.sentence.clone() };
+    let constraints = shape.constraints.iter().map(|(name, shape)| (name.clone(), constraint(shape))).collect();
+    Ok(Catalog { packs, resources, reports, constraints })
+}
+
+fn relation<'a>(pack: &Pack, name: &str, shape: &'a Shape) -> Result<&'a Relation, Complaint> {
+    shape.relations.get(name).ok_or_else(|| {
+        let known: Vec<String> = shape.relations.keys().cloned().collect();
+        Complaint::in_manifest(pack, name, format!("there is no table or view `{name}`{}", did_you_mean(name, &known)))
+    })
+}
+
+fn resource(pack: &Pack, name: &str, entry: &ResourceEntry, shape: &Shape) -> Result<Resource, Vec<Complaint>> {
+    let relation = relation(pack, &entry.table, shape).map_err(|complaint| vec![complaint])?;
+    let known: Vec<String> = relation.columns.iter().map(|column| column.name.clone()).collect();
+    let mentioned = entry.readonly.iter().chain(&entry.hidden).chain(&entry.search).chain([&entry.key]);
+    let mut complaints: Vec<Complaint> = mentioned
+        .filter(|column| !known.contains(column))
+        .map(|column| {
+            let why = format!("`{}` has no column `{column}`{}", entry.table, did_you_mean(column, &known));
+            Complaint::in_manifest(pack, column, why)
+        })
+        .chain(known.iter().filter_map(|column| reserved_column(pack, &entry.table, column)))
+        .collect();
+    let mut actions = BTreeMap::new();
+    for (action_name, action_entry) in &entry.action {
+        match action(pack, action_name, action_entry, shape) {
+            Ok(action) => drop(actions.insert(action_name.clone(), action)),
+            Err(complaint) => complaints.push(complaint),
+        }
+    }
+    if !complaints.is_empty() {
+        return Err(complaints);
+    }
+    let visible = relation.columns.iter().filter(|column| !entry.hidden.contains(&column.name));
+    let columns: Vec<Column> = visible.filter_map(|shape| column(shape, entry.may_hold(shape))).collect();
+    let missing = |what: &str| vec![Complaint::in_manifest(pack, name, format!("`{what}` is not usable as a name"))];
+    let key = columns.iter().find(|column| column.name.as_str() == entry.key).cloned();
+    Ok(Resource {
+        name: name.to_owned(),
+        module: pack.manifest.code.clone(),
+        table: Ident::new(&*entry.table).map_err(|_| missing(&entry.table))?,
+        key: key.ok_or_else(|| missing(&entry.key))?,
+        versioned: columns.iter().any(|column| column.name.as_str() == "row_version"),
+        columns,
+        methods: entry.methods.clone(),
+        search: entry.search.iter().filter_map(|column| Ident::new(&**column).ok()).collect(),
+        actions,
+        permissions: ["view", "create", "edit", "delete"].map(|verb| entry.permission(name, verb)),
+    })
+}
+
+impl ResourceEntry {
+    fn may_hold(&self, column: &ColumnShape) -> bool {
+        let writes = self
+            .methods
+            .iter()
+            .any(|method| !matches!(method, super::manifest::Method::List | super::manifest::Method::Get));
+        writes && !column.generated && self.may_write(&column.name)
+    }
+
+    /// Whether a body may hold a column.
+    pub(super) fn may_write(&self, column: &str) -> bool {
+        let kept = KEPT.contains(&column);
+        !kept && !self.readonly.iter().any(|name| name == column) && !self.hidden.iter().any(|name| name == column)
+    }
+}
+
+fn action(pack: &Pack, name: &str, entry: &ActionEntry, shape: &Shape) -> Result<Action, Complaint> {
+    let complain = |why: String| Complaint::in_manifest(pack, &entry.function, why);
+    let known: Vec<String> = shape.functions.iter().map(|function| function.name.clone()).collect();
+    let function = shape.functions.iter().find(|function| function.name == entry.function).ok_or_else(|| {
+        complain(format!("there is no function `{}`{}", entry.function, did_you_mean(&entry.function, &known)))
+    })?;
+    if function.arguments != "uuid, jsonb" || function.result != "jsonb" {
+        return Err(complain(format!("function `{}` must be (uuid, jsonb) returns jsonb", entry.function)));
+    }
+    let input = entry.input.iter().map(|(name, kind)| {
+        let bare = kind.strip_suffix('?');
+        Input { name: name.clone(), kind: input_kind(bare.unwrap_or(kind)), required: bare.is_none() }
+    });
+    let name = Ident::new(name).map_err(|_| complain(format!("`{name}` is not the name of an action")))?;
+    let function = Ident::new(&*function.name).map_err(|_| complain("the function needs a plain name".to_owned()))?;
+    Ok(Action { name, function, permission: entry.permission.clone(), input: input.collect() })
+}
+
+fn input_kind(name: &str) -> Kind {
+    match name {
+        "uuid" => Kind::Uuid,
+        "int" => Kind::Integer,
+        "numeric" => Kind::Numeric,
+        "bool" => Kind::Boolean,
+        "date" => Kind::Date,
+        "timestamptz" => Kind::Timestamp,
+        "jsonb" => Kind::Json,
+        _ => Kind::Text,
+    }
+}
+
+fn column(shape: &ColumnShape, writable: bool) -> Option<Column> {
+    let bare = shape.r#type.split('(').next().unwrap_or_default();
+    let kind = match (shape.category.as_str(), bare) {
+        ("A", _) => Kind::Array,
+        (_, "uuid") => Kind::Uuid,
+        (_, "smallint" | "integer" | "bigint") => Kind::Integer,
+        (_, "numeric") => Kind::Numeric,
+        (_, "boolean") => Kind::Boolean,
+        (_, "date") => Kind::Date,
+        (_, "timestamp with time zone") => Kind::Timestamp,
+        (_, "json" | "jsonb") => Kind::Json,
+        ("S", _) => Kind::Text,
+        _ => Kind::Other,
+    };
+    Some(Column {
+        name: Ident::new(&*shape.name).ok()?,
+        kind,
+        sql_type: shape.r#type.clone(),
+        required: shape.required,
+        nullable: shape.nullable,
+        writable,
+        comment: shape.comment.clone(),
+    })
+}

@@ -1,0 +1,16 @@
+//! The engine behind `/api/v1/<resource>`: parse → plan → render → run.
+//!
+//! The first three are pure; every refusal they can make happens before a connection is taken. Run is one transaction
+//! in one round trip.
+
+mod body;
+mod parse;
+mod plan;
+mod refusal;
+mod render;
+mod run;
+
+pub use body::Fields;
+pub use parse::ListRequest;
+pub use plan::{RowKey, Shape};
+pub use run::{Engine, Listing};

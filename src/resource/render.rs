@@ -1,0 +1,126 @@
+//! Plans as SQL. Every statement answers `(count bigint, body text)`.
+
+use super::body::Fields;
+use super::plan::{Condition, ListPlan, RowKey};
+use crate::ident::Ident;
+use crate::pack::{Column, Kind, Resource};
+use crate::sql::{Sql, Value};
+
+/// Counts one row more than the limit, so that the caller knows whether there are more, and shows up to the limit.
+pub fn list(plan: &ListPlan<'_>) -> Sql {
+    let mut sql = Sql::new("select count(*), '[' || coalesce(string_agg(j, ',') filter (where n <= ");
+    sql.bind(Value::text(plan.limit.to_string()))
+        .push("::int), '') || ']' from (select row_to_json(r)::text as j, row_number() over () as n from (select ");
+    columns(&mut sql, plan.shape.columns);
+    sql.push(" from ").ident(plan.shape.relation);
+    for (at, condition) in plan.conditions.iter().enumerate() {
+        sql.push(if at == 0 { " where " } else { " and " });
+        match condition {
+            Condition::Compare(column, sign, value) => sql.ident(column).push(sign).bind(value.clone()),
+            Condition::Is(column, state) => sql.ident(column).push(state),
+        };
+    }
+    for (at, sort) in plan.sorts.iter().enumerate() {
+        sql.push(if at == 0 { " order by " } else { ", " }).ident(sort.column).push(sort.direction);
+    }
+    sql.push(" limit ").bind(Value::text((plan.limit + 1).to_string())).push(") r) s");
+    sql
+}
+
+/// One row by its key.
+pub fn get(resource: &Resource, key: &RowKey) -> Sql {
+    let mut sql = Sql::new(ONE);
+    columns(&mut sql, &resource.columns);
+    sql.push(" from ")
+        .ident(&resource.table)
+        .push(" where ")
+        .ident(&resource.key.name)
+        .push(" = ")
+        .bind(key.0.clone())
+        .push(") r");
+    sql
+}
+
+/// A new row.
+pub fn insert(resource: &Resource, fields: &Fields<'_>) -> Sql {
+    let mut sql = Sql::new("with w as (insert into ");
+    sql.ident(&resource.table);
+    if fields.is_empty() {
+        sql.push(" default values");
+    } else {
+        separated(&mut sql, " (", &fields.0, |sql, (column, _)| {
+            sql.ident(&column.name);
+        });
+        separated(&mut sql, ") values (", &fields.0, |sql, (column, value)| bound(sql, column, value));
+        sql.push(")");
+    }
+    returning(sql, resource)
+}
+
+/// Changes of one row.
+pub fn update(resource: &Resource, key: &RowKey, fields: &Fields<'_>) -> Sql {
+    let mut sql = Sql::new("with w as (update ");
+    sql.ident(&resource.table);
+    separated(&mut sql, " set ", &fields.0, |sql, (column, value)| {
+        sql.ident(&column.name).push(" = ");
+        bound(sql, column, value);
+    });
+    sql.push(" where ").ident(&resource.key.name).push(" = ").bind(key.0.clone());
+    returning(sql, resource)
+}
+
+/// The end of one row.
+pub fn delete(resource: &Resource, key: &RowKey) -> Sql {
+    let mut sql = Sql::new("with w as (delete from ");
+    sql.ident(&resource.table).push(" where ").ident(&resource.key.name).push(" = ").bind(key.0.clone());
+    sql.push(" returning 1) select count(*), null::text from w");
+    sql
+}
+
+/// A call of an action's function.
+pub fn action(function: &Ident, key: &RowKey, input: Value) -> Sql {
+    let mut sql = Sql::new("select 1::bigint, ");
+    sql.ident(function).push("(").bind(key.0.clone()).push("::uuid, ").bind(input).push("::jsonb)::text");
+    sql
+}
+
+const ONE: &str = "select count(*), string_agg(row_to_json(r)::text, '') from (select ";
+
+fn returning(mut sql: Sql, resource: &Resource) -> Sql {
+    separated(&mut sql, " returning ", &resource.columns, |sql, column| {
+        sql.ident(&column.name);
+    });
+    sql.push(") ").push(ONE);
+    columns(&mut sql, &resource.columns);
+    sql.push(" from w) r");
+    sql
+}
+
+/// `numeric` leaves as text: a JSON number would lose digits in the caller's floats.
+fn columns(sql: &mut Sql, columns: &[Column]) {
+    separated(sql, "", columns, |sql, column| {
+        sql.ident(&column.name);
+        if column.kind == Kind::Numeric {
+            sql.push("::text as ").ident(&column.name);
+        }
+    });
+}
+
+fn bound(sql: &mut Sql, column: &Column, value: &Value) {
+    if column.kind == Kind::Array && *value != Value::null() {
+        // The type's name is PostgreSQL's own, from the catalogue.
+        sql.push("array(select jsonb_array_elements_text(")
+            .bind(value.clone())
+            .push("::jsonb))::")
+            .push_trusted(&column.sql_type);
+    } else {
+        sql.bind(value.clone());
+    }
+}
+
+fn separated<T>(sql: &mut Sql, before: &'static str, items: &[T], mut each: impl FnMut(&mut Sql, &T)) {
+    for (at, item) in items.iter().enumerate() {
+        sql.push(if at == 0 { before } else { ", " });
+        each(sql, item);
+    }
+}

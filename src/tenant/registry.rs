@@ -1,0 +1,167 @@
+//! Tenants as the registry knows them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::cache::{Cache, Loaded};
+use super::resolve::Host;
+use crate::config;
+use crate::db::{BucketId, Database, News, Place, Topic};
+use crate::error::{Error, Kind, Result};
+use crate::ident::Ident;
+
+/// Where a tenant is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Being made; not reachable.
+    Provisioning,
+    /// In service.
+    Active,
+    /// Closed for now by an operator or for an unpaid bill.
+    Suspended,
+    /// Being removed, or removed; not reachable.
+    Gone,
+}
+
+impl State {
+    fn read(text: &str) -> Self {
+        match text {
+            "provisioning" => Self::Provisioning,
+            "active" => Self::Active,
+            "suspended" => Self::Suspended,
+            _ => Self::Gone,
+        }
+    }
+}
+
+/// A customer organisation.
+#[derive(Debug)]
+pub struct Tenant {
+    /// Its key.
+    pub id: Uuid,
+    /// Its name in URLs.
+    pub subdomain: String,
+    /// Its name for people.
+    pub name: String,
+    /// Where it is in its life.
+    pub state: State,
+    /// Where it lives in PostgreSQL.
+    pub place: Arc<Place>,
+}
+
+const COLUMNS: &str =
+    "t.id, t.subdomain, t.name, t.state, t.schema_name, t.role_name, t.bucket_id, b.owner_role, t.timezone";
+
+impl Tenant {
+    fn read(row: &Row) -> Result<Self> {
+        let place = place_of(row.get(0), row.get(4), row.get(5), BucketId(row.get(6)), row.get(7), row.get(8))?;
+        let state = State::read(row.get(3));
+        Ok(Self { id: row.get(0), subdomain: row.get(1), name: row.get(2), state, place: Arc::new(place) })
+    }
+
+    /// Refuses a tenant that is not in service.
+    pub fn in_service(self: Arc<Self>) -> Result<Arc<Self>> {
+        match self.state {
+            State::Active => Ok(self),
+            State::Suspended => Err(Error::new(Kind::Forbidden, "tenant_suspended", "This account is suspended.")
+                .hint("The owner of the account can find out more from the provider.")),
+            State::Provisioning | State::Gone => Err(tenant_not_found()),
+        }
+    }
+}
+
+/// A place from its registered names.
+pub fn place_of(
+    tenant: Uuid,
+    schema: String,
+    role: String,
+    bucket: BucketId,
+    owner: String,
+    timezone: &str,
+) -> Result<Place> {
+    let (schema, role, owner) = (Ident::new(schema)?, Ident::new(role)?, Ident::new(owner)?);
+    Ok(Place { tenant, bucket, schema, role, owner, timezone: timezone.into() })
+}
+
+/// There is no such tenant, or none that may be reached.
+pub fn tenant_not_found() -> Error {
+    Error::new(Kind::NotFound, "tenant_not_found", "There is no account under this address.")
+}
+
+/// The registry, cached: names to keys, keys to tenants.
+pub struct Tenants {
+    database: Database,
+    names: Cache<String, Uuid>,
+    tenants: Cache<Uuid, Arc<Tenant>>,
+}
+
+impl Tenants {
+    /// Empty caches over a database.
+    pub fn new(database: Database, settings: &config::Cache) -> Self {
+        let lifetime = Duration::from_secs(settings.seconds);
+        let (names, tenants) = (Cache::new(lifetime, settings.capacity), Cache::new(lifetime, settings.capacity));
+        Self { database, names, tenants }
+    }
+
+    /// The tenant that a host means, if the host is a tenant's at all.
+    pub async fn by_host(&self, host: &Host) -> Result<Option<Arc<Tenant>>> {
+        match host {
+            Host::Neutral | Host::Admin => Ok(None),
+            Host::Subdomain(name) => self.by_subdomain(name).await.map(Some),
+            Host::Custom(name) => {
+                let sql =
+                    "select d.tenant_id from public.tenant_domains d where d.domain = $1 and d.verified_at is not null";
+                self.by_name(name, sql).await.map(Some)
+            }
+        }
+    }
+
+    /// The tenant of a subdomain.
+    pub async fn by_subdomain(&self, name: &str) -> Result<Arc<Tenant>> {
+        let sql = "select id from public.tenants where subdomain = $1 and state <> 'deleted'";
+        self.by_name(name, sql).await
+    }
+
+    async fn by_name(&self, name: &str, sql: &'static str) -> Result<Arc<Tenant>> {
+        let key = name.to_owned();
+        let id = self.names.get(&key, || self.find(name, sql)).await?;
+        self.by_id(id).await
+    }
+
+    async fn find(&self, name: &str, sql: &'static str) -> Result<Loaded<Uuid>> {
+        let row = self.database.control().await?.query_opt(sql, &[&name]).await?.ok_or_else(tenant_not_found)?;
+        Ok(Loaded { value: row.get(0), valid_for: None })
+    }
+
+    /// The tenant of a key.
+    pub async fn by_id(&self, id: Uuid) -> Result<Arc<Tenant>> {
+        self.tenants.get(&id, || self.load(id)).await
+    }
+
+    async fn load(&self, id: Uuid) -> Result<Loaded<Arc<Tenant>>> {
+        let sql = format!(
+            "select {COLUMNS} from public.tenants t join public.buckets b on b.id = t.bucket_id where t.id = $1"
+        );
+        let row = self.database.control().await?.query_opt(&sql, &[&id]).await?.ok_or_else(tenant_not_found)?;
+        Ok(Loaded { value: Arc::new(Tenant::read(&row)?), valid_for: None })
+    }
+
+    /// Drops what news made old.
+    pub fn hear(&self, news: &News) {
+        match news {
+            News::Changed(Topic::Name, name) => self.names.invalidate(name),
+            News::Changed(Topic::Tenant, id) => match id.parse() {
+                Ok(id) => self.tenants.invalidate(&id),
+                Err(_) => self.tenants.invalidate_all(),
+            },
+            News::Changed(..) => {}
+            News::Resync => {
+                self.names.invalidate_all();
+                self.tenants.invalidate_all();
+            }
+        }
+    }
+}
