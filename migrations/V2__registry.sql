@@ -246,6 +246,18 @@ comment on table public.plan_modules is 'Modules of a plan; hidden dependencies 
 comment on constraint plan_modules_module_fk on public.plan_modules is 'is not a known module';
 comment on constraint plan_modules_plan_fk on public.plan_modules is 'is not a known plan';
 
+create table public.module_dependencies (
+  module_code   text not null,
+  requires_code text not null,
+  constraint module_dependencies_pk primary key (module_code, requires_code),
+  constraint module_dependencies_module_fk foreign key (module_code) references public.modules (code) on delete cascade,
+  constraint module_dependencies_requires_fk foreign key (requires_code) references public.modules (code),
+  constraint module_dependencies_not_itself check (module_code <> requires_code)
+);
+create index module_dependencies_requires_idx on public.module_dependencies (requires_code);
+comment on table public.module_dependencies is
+  'What a module needs to be of use, for selling it; what its pack needs to be installed stands in the pack''s manifest';
+
 -- ---------- the platform's own ----------
 
 create table public.operators (

@@ -27,6 +27,28 @@ insert into public.modules (code, name, description, hidden) values
   ('school_marks',       'School Marks',                       'Examinations, grading and report cards.',                               false),
   ('school_fees',        'School Fees',                        'Fee structures, invoices, concessions and receipts.',                   false);
 
+-- direct dependencies; hidden modules come along unasked and are not listed
+insert into public.module_dependencies (module_code, requires_code)
+select d.code,
+       unnest(string_to_array(d.requires, ' '))
+  from (values
+    ('oms_fulfillment',    'system_admin'),
+    ('d2c_storefront',     'oms_fulfillment'),
+    ('marketing',          'd2c_storefront'),
+    ('procurement',        'oms_fulfillment'),
+    ('scm_ai',             'oms_fulfillment'),
+    ('sales',              'system_admin'),
+    ('sales_distribution', 'sales oms_fulfillment'),
+    ('finance',            'system_admin'),
+    ('crm',                'system_admin'),
+    ('crm_service',        'crm'),
+    ('hrms',               'system_admin'),
+    ('school_core',        'system_admin'),
+    ('school_attendance',  'school_core'),
+    ('school_marks',       'school_core'),
+    ('school_fees',        'school_core')
+  ) as d (code, requires);
+
 -- storage is given in GiB here and kept in bytes
 insert into public.plans (code, name, kind, price_paise, limits)
 select p.code,

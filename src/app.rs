@@ -19,6 +19,8 @@ use crate::resource::Engine;
 use crate::telemetry::metrics::Metrics;
 use crate::tenant::Tenants;
 
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
 static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::default);
 
 /// What a process of the service holds; shared by all its requests.
@@ -118,6 +120,7 @@ impl App {
             config,
             platform,
         });
+        tokio::spawn(sweep(app.clone()));
         let listener = app.clone();
         tokio::spawn(listen(database, app.stop.clone(), move |news| {
             listener.tenants.hear(&news);
@@ -146,5 +149,20 @@ impl App {
     pub async fn shut_down(&self) {
         self.stop.cancel();
         self.platform.database.close().await;
+    }
+}
+
+/// Settles, once a minute, what other processes left behind when they died.
+async fn sweep(app: Arc<App>) {
+    let mut tick = tokio::time::interval(SWEEP_EVERY);
+    tick.tick().await;
+    loop {
+        tokio::select! {
+            () = app.stop.cancelled() => return,
+            _ = tick.tick() => match recover(&app.platform).await {
+                Ok(lines) => lines.iter().for_each(|line| tracing::info!("recovered: {line}")),
+                Err(error) => tracing::warn!(context = error.private_context(), "cannot recover abandoned operations: {error}"),
+            },
+        }
     }
 }

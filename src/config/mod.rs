@@ -7,8 +7,8 @@ use std::{env, fmt, fs};
 
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
-use figment::value::{Dict, Value};
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use crate::error::{Error, Result};
 use crate::ident::Ident;
@@ -170,7 +170,7 @@ impl Layers {
 
     /// Every key with its value and origin, secrets masked.
     pub fn settings(&self) -> Result<Vec<Setting>> {
-        let root: Dict = self.0.extract().map_err(|error| Error::malformed(error.to_string()))?;
+        let root: Json = self.0.extract().map_err(|error| Error::malformed(error.to_string()))?;
         let mut rows = Vec::new();
         flatten("", &root, &mut rows);
         Ok(rows.into_iter().map(|(key, value)| Setting { source: self.source(&key), value, key }).collect())
@@ -189,22 +189,17 @@ impl Layers {
     }
 }
 
-fn flatten(prefix: &str, dict: &Dict, rows: &mut Vec<(String, String)>) {
-    for (name, value) in dict {
-        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-        match value {
-            Value::Dict(_, inner) => flatten(&key, inner, rows),
-            Value::String(_, text) if SECRETS.contains(&key.as_str()) && !text.is_empty() => {
-                rows.push((key, MASK.into()))
+fn flatten(prefix: &str, tree: &Json, rows: &mut Vec<(String, String)>) {
+    match tree {
+        Json::Object(members) => {
+            for (name, value) in members {
+                let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+                flatten(&key, value, rows);
             }
-            Value::String(_, text) => rows.push((key, text.clone())),
-            other => rows.push((
-                key,
-                other
-                    .to_num()
-                    .map_or_else(|| format!("{other:?}"), |n| n.to_u128().map_or_else(String::new, |n| n.to_string())),
-            )),
         }
+        Json::String(text) if !text.is_empty() && SECRETS.contains(&prefix) => rows.push((prefix.into(), MASK.into())),
+        Json::String(text) => rows.push((prefix.into(), text.clone())),
+        other => rows.push((prefix.into(), other.to_string())),
     }
 }
 

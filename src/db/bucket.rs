@@ -1,13 +1,16 @@
 //! Buckets: the logins, owners and sealed passwords behind the pools.
 
 use super::seal::random_password;
-use super::{BucketId, Control, Database, Transaction};
+use super::{BucketId, Database, Transaction};
 use crate::error::{Error, Result};
 use crate::ident::Ident;
 use crate::sql::literal;
 
 /// The cluster that holds `public` too.
 const FIRST_CLUSTER: i16 = 1;
+
+/// Serializes the making of buckets.
+const LOCK: i64 = 0x1_6e5_0a4;
 
 /// What a bucket's password is bound to: a ciphertext moved to another row does not open.
 fn associated(cluster: i16, bucket: BucketId) -> String {
@@ -33,7 +36,8 @@ pub async fn choose_bucket(database: &Database, tx: &mut Transaction) -> Result<
     if let Some(bucket) = count_into(tx).await? {
         return Ok(bucket);
     }
-    tx.batch("lock table public.buckets in share row exclusive mode").await?;
+    // Not a lock on the table: everybody who comes here already holds a weaker one, and would wait for the others' end.
+    tx.query("select pg_advisory_xact_lock($1)", &[&LOCK]).await?;
     match count_into(tx).await? {
         Some(made_meanwhile) => Ok(made_meanwhile),
         None => make_bucket(database, tx).await,
@@ -80,12 +84,4 @@ fn roles(login: &Ident, owner: &Ident, password: &str, database: &str) -> String
          create role {login} login noinherit password {verifier};
          grant connect on database {database} to {login};"
     )
-}
-
-impl Control {
-    /// Undoes the counting of a tenant that was never finished.
-    pub async fn uncount_bucket(&mut self, id: BucketId) -> Result<()> {
-        self.execute("update public.buckets set tenant_count = tenant_count - 1 where id = $1", &[&id.0]).await?;
-        Ok(())
-    }
 }

@@ -97,7 +97,7 @@ impl Pool {
     pub async fn lease(&self) -> Result<Lease> {
         let connection = self.inner.get().await.map_err(|error| self.refused(error))?;
         let cleaner = Cleaner { tls: self.tls.clone(), metrics: self.metrics };
-        Ok(Lease { connection: Some(connection), clean: false, cleaner })
+        Ok(Lease { connection: Some(connection), clean: false, pinned: false, cleaner })
     }
 
     /// Closes all connections; later leases are refused.
@@ -126,6 +126,7 @@ impl Pool {
 pub struct Lease {
     connection: Option<Object<Connector>>,
     clean: bool,
+    pinned: bool,
     cleaner: Cleaner,
 }
 
@@ -147,6 +148,12 @@ impl Lease {
         self.clean = true;
     }
 
+    /// Says whether the session holds something that outlives transactions, such as an advisory lock: then it is never
+    /// given back, only closed.
+    pub fn set_pinned(&mut self, pinned: bool) {
+        self.pinned = pinned;
+    }
+
     /// Says whether the server is known to be outside a transaction right now.
     pub fn set_clean(&mut self, clean: bool) {
         self.clean = clean;
@@ -156,7 +163,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let Some(object) = self.connection.take() else { return };
-        if self.clean {
+        if self.clean && !self.pinned {
             return;
         }
         self.cleaner.metrics.connections_discarded.inc();

@@ -51,11 +51,10 @@ impl Transaction {
         Ok(())
     }
 
-    /// Undoes the work and gives the connection back.
-    pub async fn rollback(mut self) -> Result<(), Failure> {
+    /// Undoes the work and goes on with the same control connection.
+    pub async fn rollback(mut self) -> Result<Control, Failure> {
         self.lease.connection().batch_execute("rollback").await?;
-        self.lease.release();
-        Ok(())
+        Ok(Control::new(self.lease))
     }
 
     /// Makes the work last and goes on with the same control connection.
@@ -107,20 +106,21 @@ impl Control {
         Transaction::begin(self.lease, None, &scope.prelude()).await
     }
 
-    /// Takes the session's advisory lock `key`; it ends with [`Control::unlock`] or with the connection.
+    /// Takes the session's advisory lock `key`; it ends with [`Control::unlock`] or with the connection, which is
+    /// closed when this is dropped.
     pub async fn try_lock(&mut self, key: i64) -> Result<bool, Failure> {
+        self.lease.set_pinned(true);
         let row = self.query("select pg_try_advisory_lock($1)", &[&key]).await?;
-        Ok(row[0].try_get(0)?)
+        let locked = row[0].try_get(0)?;
+        self.lease.set_pinned(locked);
+        Ok(locked)
     }
 
     /// Gives the advisory lock back.
     pub async fn unlock(&mut self, key: i64) -> Result<(), Failure> {
-        self.query("select pg_advisory_unlock($1)", &[&key]).await.map(drop)
-    }
-
-    /// Closes the connection when it is dropped, whatever state it is in: it may hold session locks.
-    pub fn discard(mut self) {
-        self.lease.set_clean(false);
+        self.query("select pg_advisory_unlock($1)", &[&key]).await?;
+        self.lease.set_pinned(false);
+        Ok(())
     }
 
     /// Outside a transaction a completed statement leaves nothing behind, also when it failed.

@@ -81,22 +81,22 @@ pub async fn signup(
     if app.config.signup.mode == SignupMode::Closed {
         return Err(Error::forbidden("New accounts are made by our staff only.").into());
     }
-    let subdomain = Subdomain::new(&form.subdomain)?;
+    let (subdomain, name) = (Subdomain::new(&form.subdomain)?, form.company);
     let email = normal_email(&form.email);
     let password_hash = Some(app.hasher.hash(form.password).await?);
     let new = NewTenant {
         subdomain,
-        name: form.company,
+        name: name.clone(),
         plan: app.config.signup.plan.clone(),
         term: Term::Trial(app.config.signup.trial_days),
         owner: Owner { email: email.clone(), first_name: form.first_name, last_name: form.last_name, password_hash },
         actor: format!("signup {}", context.address),
     };
-    let made = tenant_create(&app.platform, &new).await?;
+    let made = tenant_create(&app.platform, new).await?;
     let signed_in = app.authenticator.sign_in_known(made.id, &made.place, &email).await?;
     let url = app.tenant_url(&made.subdomain);
     let body = object!({
-        "tenant": { "id": made.id, "subdomain": made.subdomain, "name": new.name, "url": url },
+        "tenant": { "id": made.id, "subdomain": made.subdomain, "name": name, "url": url },
         "url": url,
         "access_token": signed_in.access_token,
         "token_type": signed_in.token_type,

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::error::{Problem, render};
 use crate::app::App;
 use crate::error::{Error, Kind, Result};
-use crate::telemetry::metrics::RequestLabels;
+use crate::telemetry::metrics::{Gauge, RequestLabels};
 use crate::tenant::Host;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -53,10 +53,9 @@ impl Front {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let request_id = request_id(request.headers());
         let span = tracing::info_span!("request", request_id, tenant = field::Empty, actor = field::Empty);
-        self.app.metrics.in_flight.inc();
+        let _in_flight = InFlight::enter(&self.app.metrics.in_flight);
         let guarded = AssertUnwindSafe(self.dispatch(request, address)).catch_unwind();
         let outcome = tokio::time::timeout(self.timeout, guarded).instrument(span.clone()).await;
-        self.app.metrics.in_flight.dec();
         let mut response = match outcome {
             Ok(Ok(response)) => response,
             Ok(Err(_panic)) => Problem::from(Error::internal("a handler panicked")).into_response(),
@@ -91,6 +90,22 @@ impl Front {
             Ok(response) => response,
             Err(never) => match never {},
         }
+    }
+}
+
+/// Counts a request as in flight, also when its client goes away in the middle.
+struct InFlight<'a>(&'a Gauge);
+
+impl<'a> InFlight<'a> {
+    fn enter(gauge: &'a Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -117,7 +117,7 @@ pub async fn tenant_create(
         owner: Owner { email: form.email, first_name: form.first_name, last_name: form.last_name, password_hash },
         actor: actor(&operator.email),
     };
-    let made = ops::tenant_create(&app.platform, &new).await?;
+    let made = ops::tenant_create(&app.platform, new).await?;
     let mut response = json(StatusCode::CREATED, &ops::tenant_show(&app.platform, made.id).await?)?;
     let location = HeaderValue::from_str(&format!("/api/v1/tenants/{}", made.id)).map_err(Error::internal)?;
     response.headers_mut().insert(LOCATION, location);

@@ -136,7 +136,7 @@ async fn create(platform: &Platform, plot: &Plot, hash: &str) -> Result<Uuid> {
         owner,
         actor: "demo".to_owned(),
     };
-    let made = tenant_create(platform, &new).await?;
+    let made = tenant_create(platform, new).await?;
     let people = others
         .iter()
         .map(|(mailbox, role, first, last)| new_owner_sql(&plot.email(mailbox), first, last, role, Some(hash)));

@@ -1,19 +1,26 @@
 //! Work on whole tenants: provisioning, modules, migration, life cycle. Each is a sequence of journaled steps.
 
+mod checks;
 mod demo;
 mod directory;
 mod journal;
 mod lifecycle;
 mod migrate;
 mod modules;
+mod people;
 mod provision;
 
-pub use demo::{DEMO_PASSWORD, DemoTenant, DemoUser, seed_demo};
+pub use checks::{
+    ServerFacts, applied_public, has_signing_keys, mark_demo, may_hold_demo, pack_versions, server_facts,
+    unfinished_operations,
+};
+pub use demo::{DEMO_OPERATOR, DEMO_PASSWORD, DemoTenant, DemoUser, seed_demo};
 pub use directory::{tenant_find, tenant_list, tenant_show};
 pub use journal::recover;
 pub use lifecycle::{tenant_resume, tenant_suspend};
 pub use migrate::{Pending, migrate_tenants, pending_tenants};
 pub use modules::{module_disable, module_enable};
+pub use people::{operator_list, user_email, user_set_password};
 pub use provision::{NewTenant, Owner, Provisioned, Term, tenant_create};
 
 use std::sync::Arc;

@@ -75,14 +75,10 @@ pub async fn module_enable(platform: &Platform, tenant: &Tenant, module: &str, a
     let mut tx = platform.database.control().await?.begin().await?;
     lock_tenant(&mut tx, tenant.id).await?;
     known(&mut tx, module).await?;
-    let enabled = enabled_modules(&mut tx, tenant.id).await?;
-    let missing: Vec<&str> =
-        required(&platform.catalog, module).filter(|code| !enabled.iter().any(|on| on == code)).collect();
+    let missing = related(&mut tx, MISSING, tenant.id, module).await?;
     if !missing.is_empty() {
-        return Err(refused(
-            format!("Module '{module}' needs {}, not enabled for this account.", quoted(&missing)),
-            &missing,
-        ));
+        let message = format!("Module '{module}' needs {}, not enabled for this account.", quoted(&missing));
+        return Err(refused(message, &missing));
     }
     let drop_override = "delete from public.tenant_module_overrides where tenant_id = $1 and module_code = $2";
     tx.execute(drop_override, &[&tenant.id, &module]).await?;
@@ -119,17 +115,12 @@ pub async fn module_disable(platform: &Platform, tenant: &Tenant, module: &str, 
     let mut tx = platform.database.control().await?.begin().await?;
     lock_tenant(&mut tx, tenant.id).await?;
     known(&mut tx, module).await?;
-    if module == MANDATORY {
-        return Err(Error::conflict(format!("Module '{module}' is part of every plan and cannot be switched off.")));
-    }
-    let enabled = enabled_modules(&mut tx, tenant.id).await?;
-    let dependents: Vec<&str> = enabled
-        .iter()
-        .map(String::as_str)
-        .filter(|code| *code != module && required(&platform.catalog, code).any(|needed| needed == module))
-        .collect();
+    let dependents = related(&mut tx, DEPENDENTS, tenant.id, module).await?;
     if !dependents.is_empty() {
         return Err(refused(format!("Module '{module}' is needed by {}.", quoted(&dependents)), &dependents));
+    }
+    if module == MANDATORY {
+        return Err(Error::conflict(format!("Module '{module}' is part of every plan and cannot be switched off.")));
     }
     let cancel = "update public.tenant_subscriptions set state = 'canceled', canceled_at = $3
         where tenant_id = $1 and module_code = $2 and state not in ('canceled', 'incomplete_expired')";
@@ -148,15 +139,23 @@ pub async fn module_disable(platform: &Platform, tenant: &Tenant, module: &str, 
     Ok(tx.commit().await?)
 }
 
-/// Modules that a module needs and that are sold by themselves; hidden ones come along unasked.
-fn required<'a>(catalog: &'a Catalog, module: &'a str) -> impl Iterator<Item = &'a str> {
-    let packs = catalog.packs().with_requirements(module).into_iter();
-    packs.filter(move |pack| !pack.manifest.hidden && code_of(pack) != module).map(code_of)
-}
+/// What a module needs, directly or not, and the tenant has not enabled.
+const MISSING: &str = "with recursive needed (code) as (
+      select requires_code from public.module_dependencies where module_code = $3
+      union
+      select d.requires_code from public.module_dependencies d join needed n on n.code = d.module_code)
+    select e.module_code from public.tenant_entitlements($1, $2) e
+    join needed n on n.code = e.module_code
+    where not e.enabled order by 1";
 
-async fn enabled_modules(tx: &mut Transaction, tenant: Uuid) -> Result<Vec<String>> {
-    let sql = "select module_code from public.tenant_entitlements($1, $2) where enabled";
-    Ok(tx.query(sql, &[&tenant, &SystemTime::now()]).await?.iter().map(|row| row.get(0)).collect())
+/// What the tenant has enabled and needs a module directly.
+const DEPENDENTS: &str = "select e.module_code from public.tenant_entitlements($1, $2) e
+    join public.module_dependencies d on d.module_code = e.module_code
+    where d.requires_code = $3 and e.enabled order by 1";
+
+async fn related(tx: &mut Transaction, sql: &str, tenant: Uuid, module: &str) -> Result<Vec<String>, Failure> {
+    let rows = tx.query(sql, &[&tenant, &SystemTime::now(), &module]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 async fn known(tx: &mut Transaction, module: &str) -> Result<()> {
@@ -172,14 +171,14 @@ async fn known(tx: &mut Transaction, module: &str) -> Result<()> {
     })
 }
 
-fn quoted(codes: &[&str]) -> String {
+fn quoted(codes: &[String]) -> String {
     codes.iter().map(|code| format!("'{code}'")).collect::<Vec<_>>().join(", ")
 }
 
-fn refused(message: String, modules: &[&str]) -> Error {
+fn refused(message: String, modules: &[String]) -> Error {
     let hint = format!("First take care of {}.", quoted(modules));
     modules.iter().fold(Error::conflict(message).hint(hint), |error, code| {
-        error.parameter("module", "module_dependency", (*code).to_owned())
+        error.parameter("module", "module_dependency", code.clone())
     })
 }
 

@@ -71,16 +71,19 @@ pub struct Provisioned {
 }
 
 /// Makes a tenant. On an error nothing of it is left and its name is free again.
-pub async fn tenant_create(platform: &Platform, new: &NewTenant) -> Result<Provisioned> {
-    check(new)?;
+///
+/// It runs in a task of its own: a caller who goes away does not leave it half done.
+pub async fn tenant_create(platform: &Platform, new: NewTenant) -> Result<Provisioned> {
+    check(&new)?;
+    let platform = platform.clone();
+    tokio::spawn(async move { create(&platform, &new).await }).await.map_err(Error::internal)?
+}
+
+async fn create(platform: &Platform, new: &NewTenant) -> Result<Provisioned> {
     let operation = Operation::start(platform).await?;
     let (mut operation, place) = reserve(platform, operation, new).await?;
     operation.step("build").await?;
-    let built = build(platform, operation, new, &place).await;
-    let mut operation = match built {
-        Ok(operation) => operation,
-        Err(error) => return Err(withdraw(platform, place.tenant, error).await),
-    };
+    let mut operation = build(platform, operation, new, &place).await?;
     operation.step("activate").await?;
     activate(operation, place.tenant).await?;
     Ok(Provisioned { id: place.tenant, subdomain: new.subdomain.as_str().to_owned(), place: Arc::new(place) })
@@ -104,12 +107,12 @@ async fn reserve(platform: &Platform, operation: Operation, new: &NewTenant) -> 
     let quarantined =
         "select from public.reserved_subdomains where subdomain = $1 and (until is null or until > now())";
     if tx.query_opt(quarantined, &[&new.subdomain.as_str()]).await?.is_some() {
-        tx.rollback().await?;
+        end(tx, id).await?;
         return Err(name_refused(&new.subdomain, "is reserved"));
     }
     let modules = modules::of_plan(&mut tx, &new.plan).await?;
     if modules.is_empty() {
-        tx.rollback().await?;
+        end(tx, id).await?;
         return Err(modules::unknown_plan(platform, &new.plan).await?);
     }
     let (bucket, owner) = choose_bucket(&platform.database, &mut tx).await?;
@@ -123,7 +126,7 @@ async fn reserve(platform: &Platform, operation: Operation, new: &NewTenant) -> 
     let timezone: String = match inserted {
         Ok(rows) => rows[0].get(0),
         Err(failure) => {
-            tx.rollback().await?;
+            end(tx, id).await?;
             return Err(name_taken(&new.subdomain, failure));
         }
     };
@@ -132,6 +135,11 @@ async fn reserve(platform: &Platform, operation: Operation, new: &NewTenant) -> 
     let control = tx.commit_and_keep().await?;
     let place = place_of(tenant, schema, role, bucket, owner.as_str().to_owned(), &timezone)?;
     Ok((Operation { id, control }, place))
+}
+
+/// Ends an operation of which nothing was written down.
+async fn end(tx: Transaction, id: Uuid) -> Result<()> {
+    Operation { id, control: tx.rollback().await? }.end().await
 }
 
 fn name_taken(subdomain: &Subdomain, failure: Failure) -> Error {
@@ -162,11 +170,21 @@ async fn subscribe(tx: &mut Transaction, tenant: Uuid, new: &NewTenant) -> Resul
     tx.execute(sql, &[&tenant, &new.plan, &SystemTime::now(), &trial_days]).await.map(drop)
 }
 
-/// Role, schema, packs and owner, in one transaction.
+/// Role, schema, packs and owner, in one transaction. When it fails, the reservation is undone too.
 async fn build(platform: &Platform, operation: Operation, new: &NewTenant, place: &Place) -> Result<Operation> {
     let id = operation.id;
     let mut tx = operation.control.begin().await?;
-    let modules = modules::of_plan(&mut tx, &new.plan).await?;
+    match build_in(platform, &mut tx, new, place).await {
+        Ok(()) => Ok(Operation { id, control: tx.commit_and_keep().await? }),
+        Err(cause) => {
+            undo(Operation { id, control: tx.rollback().await? }, place.tenant).await?;
+            Err(cause)
+        }
+    }
+}
+
+async fn build_in(platform: &Platform, tx: &mut Transaction, new: &NewTenant, place: &Place) -> Result<()> {
+    let modules = modules::of_plan(tx, &new.plan).await?;
     let packs = modules::packs_for(&platform.catalog, modules.iter().map(String::as_str));
     let login = Ident::new(format!("{}_b{}", platform.database.instance().as_str(), place.bucket.0))?;
     let mut sql = schema_sql(place, &login);
@@ -178,8 +196,7 @@ async fn build(platform: &Platform, operation: Operation, new: &NewTenant, place
     sql.push_str(&new_owner_sql(email, first_name.trim(), last_name.trim(), "owner", password_hash.as_deref()));
     sql.push_str(modules::LEAVE_SEAT);
     tx.batch(&sql).await.map_err(refused_owner)?;
-    modules::record_versions(&mut tx, place.tenant, &packs).await?;
-    Ok(Operation { id, control: tx.commit_and_keep().await? })
+    Ok(modules::record_versions(tx, place.tenant, &packs).await?)
 }
 
 fn refused_owner(failure: Failure) -> Error {
@@ -199,14 +216,6 @@ async fn activate(operation: Operation, tenant: Uuid) -> Result<()> {
     conclude(&mut tx, id, "succeeded", None).await?;
     let control = tx.commit_and_keep().await?;
     Operation { id, control }.end().await
-}
-
-/// Undoes a creation that failed, and gives its cause; what could not be undone now waits for the next start.
-async fn withdraw(platform: &Platform, tenant: Uuid, cause: Error) -> Error {
-    match super::journal::recover(platform).await {
-        Ok(_) => cause,
-        Err(error) => cause.context(format!("the undoing of {tenant} failed too: {}", error.private_context())),
-    }
 }
 
 /// Finishes an abandoned creation when everything was built, else undoes it.

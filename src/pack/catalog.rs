@@ -109,7 +109,8 @@ pub struct Resource {
     pub search: Vec<Ident>,
     /// Actions by name.
     pub actions: BTreeMap<String, Action>,
-    pub(super) permissions: [String; 4],
+    /// Permission codes in the order of [`Verb`].
+    pub permissions: [String; 4],
 }
 
 impl Resource {

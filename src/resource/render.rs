@@ -124,3 +124,82 @@ fn separated<T>(sql: &mut Sql, before: &'static str, items: &[T], mut each: impl
         each(sql, item);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pack::Method;
+    use crate::resource::parse::ListRequest;
+    use crate::resource::plan::Shape;
+    use insta::assert_snapshot;
+    use serde_json::json;
+
+    fn column(name: &str, kind: Kind, sql_type: &str, writable: bool) -> Column {
+        let (name, sql_type) = (Ident::new(name).unwrap(), sql_type.to_owned());
+        Column { name, kind, sql_type, required: false, nullable: true, writable, comment: None }
+    }
+
+    fn deals() -> Resource {
+        let columns = vec![
+            column("id", Kind::Uuid, "uuid", false),
+            column("order", Kind::Text, "text", true),
+            column("amount", Kind::Numeric, "numeric(18,2)", true),
+            column("tags", Kind::Array, "text[]", true),
+        ];
+        Resource {
+            name: "deals".into(),
+            module: "crm".into(),
+            table: Ident::new("crm_deal").unwrap(),
+            key: columns[0].clone(),
+            columns,
+            methods: vec![Method::List],
+            versioned: false,
+            search: Vec::new(),
+            actions: Default::default(),
+            permissions: Default::default(),
+        }
+    }
+
+    /// The statement with its values in place, one clause a line, for reading.
+    fn shown(sql: &Sql) -> String {
+        let binds = sql.values().iter().enumerate().map(|(n, value)| format!("\n${} {value:?}", n + 1));
+        format!("{}{}", sql.text(), binds.collect::<String>())
+    }
+
+    fn key(resource: &Resource) -> RowKey {
+        RowKey::parse(resource, "0190a0b0-0000-7000-8000-000000000001").unwrap()
+    }
+
+    #[test]
+    fn a_list_is_one_statement_and_quotes_a_column_named_like_a_keyword() {
+        let resource = deals();
+        let request = ListRequest::parse("order=eq.x&amount=gte.10.50&tags=is.null&limit=2").unwrap_err();
+        assert_eq!(request.faults().len(), 1, "`order` is a word of the grammar, the pack check refuses such a column");
+        let request = ListRequest::parse("amount=gte.10.50&tags=is.null&order=amount.desc.nullslast&limit=2").unwrap();
+        let plan = ListPlan::new(Shape::from(&resource), &request).unwrap();
+        assert_snapshot!(shown(&list(&plan)));
+    }
+
+    #[test]
+    fn a_row_is_read_by_its_key() {
+        assert_snapshot!(shown(&get(&deals(), &key(&deals()))));
+    }
+
+    #[test]
+    fn writes_return_the_row_in_the_same_shape() {
+        let resource = deals();
+        let body = json!({ "order": "it's", "amount": 12.5, "tags": ["a", "b\"c"] });
+        let fields = Fields::to_create(&resource, body.as_object().unwrap()).unwrap();
+        assert_snapshot!("insert", shown(&insert(&resource, &fields)));
+        assert_snapshot!("update", shown(&update(&resource, &key(&resource), &fields)));
+        assert_snapshot!("delete", shown(&delete(&resource, &key(&resource))));
+        let nothing = Fields::to_update(&resource, &serde_json::Map::new()).unwrap();
+        assert_snapshot!("insert of defaults", shown(&insert(&resource, &nothing)));
+    }
+
+    #[test]
+    fn an_action_is_a_call_with_key_and_input() {
+        let function = Ident::new("crm_deal_move").unwrap();
+        assert_snapshot!(shown(&action(&function, &key(&deals()), Value::text("{}"))));
+    }
+}

@@ -1,12 +1,11 @@
 //! Prometheus metrics: prefix `insula_`, base units, no tenant label.
 
-use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+pub use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
@@ -29,7 +28,7 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     seconds: Histogram,
     /// Requests being answered now.
-    pub in_flight: Gauge<i64, AtomicI64>,
+    pub in_flight: Gauge,
     /// Connections thrown away because their state was not known to be clean.
     pub connections_discarded: Counter,
     /// Requests refused because no connection came free in time.

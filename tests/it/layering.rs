@@ -23,7 +23,9 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
 /// Modules of this crate that a text names: `crate::x` and `crate::{x, y}`.
 fn named(text: &str) -> Vec<String> {
     let words = text.split("crate::").skip(1).flat_map(|rest| match rest.strip_prefix('{') {
-        Some(list) => list.split('}').next().unwrap_or_default().split(',').map(|word| word.trim().to_owned()).collect(),
+        Some(list) => {
+            list.split('}').next().unwrap_or_default().split(',').map(|word| word.trim().to_owned()).collect()
+        }
         None => vec![rest.to_owned()],
     });
     let end = |c: char| !(c.is_ascii_lowercase() || c == '_');

@@ -1,8 +1,8 @@
 //! The world of a test: a server shared by all, a database of its own, the service in this process.
 
+use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::Arc;
 
 use insula::app::{App, migrate_everything};
 use insula::config::{Config, Layers};
@@ -59,7 +59,8 @@ async fn prepare() -> Shared {
 fn remove_old_folders(target: &std::path::Path) {
     for entry in std::fs::read_dir(target).into_iter().flatten().flatten() {
         let name = entry.file_name().into_string().unwrap_or_default();
-        let pid = name.strip_prefix("pg-").and_then(|rest| rest.split('.').next()).and_then(|pid| pid.parse::<u32>().ok());
+        let pid =
+            name.strip_prefix("pg-").and_then(|rest| rest.split('.').next()).and_then(|pid| pid.parse::<u32>().ok());
         if pid.is_some_and(|pid| !std::path::Path::new(&format!("/proc/{pid}")).exists()) {
             let _ = std::fs::remove_dir_all(entry.path());
             let _ = std::fs::remove_file(entry.path());
@@ -186,7 +187,8 @@ async fn clone_template(server: &Server, database: &str) {
     let sql = format!("create database {database} template {TEMPLATE} owner {INSTANCE}_control");
     client.batch_execute(&sql).await.unwrap();
     // The rights on a database itself are not cloned.
-    let rights = format!("revoke all on database {database} from public; grant connect on database {database} to {INSTANCE}_b1");
+    let rights =
+        format!("revoke all on database {database} from public; grant connect on database {database} to {INSTANCE}_b1");
     client.batch_execute(&rights).await.unwrap();
 }
 
