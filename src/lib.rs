@@ -47,3 +47,6 @@ pub mod app;
 
 /// The HTTP face.
 pub mod http;
+
+/// The command line.
+pub mod cli;

@@ -28,7 +28,7 @@ create table crm_organization (
   owner_id uuid not null default app_uid(),
   state text not null default 'active',
   constraint crm_organization_name check (length(btrim(name)) between 1 and 200),
-  constraint crm_organization_domain check (domain = lower(domain) and domain ~ '^[^\s/:@]+\.[^\s/:@]+$'),
+  constraint crm_organization_domain check (length(domain) <= 253 and domain = lower(domain) and domain ~ '^[^\s/:@]+\.[^\s/:@]+$'),
   constraint crm_organization_size check (size in ('1-10', '11-50', '51-200', '201-500', '501-1000', '1000+')),
   constraint crm_organization_country check (country ~ '^[A-Z]{2}$'),
   constraint crm_organization_state check (state in ('active', 'archived')),

@@ -9,11 +9,13 @@ create table sys_user (
   last_login_at timestamptz,
   constraint sys_user_email check (length(email) <= 254 and email ~ '^[^@\s,;]+@[^@\s,;]+\.[^@\s,;]+$'),
   constraint sys_user_first_name check (length(btrim(first_name)) between 1 and 100),
+  constraint sys_user_last_name check (length(last_name) <= 100),
   constraint sys_user_state check (state in ('active', 'disabled'))
 );
 comment on table sys_user is 'people who can sign in; never removed, only disabled, because records keep their name';
 comment on constraint sys_user_email on sys_user is 'must be a valid e-mail address';
 comment on constraint sys_user_first_name on sys_user is 'must have 1 to 100 characters';
+comment on constraint sys_user_last_name on sys_user is 'must have at most 100 characters';
 comment on constraint sys_user_state on sys_user is 'must be active or disabled';
 select sys_std('sys_user');
 create unique index sys_user_email_key on sys_user (lower(email));

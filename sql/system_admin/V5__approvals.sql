@@ -8,12 +8,14 @@ create table sys_approval_rule (
   permission text not null,
   allow_self boolean not null default false,
   constraint sys_approval_rule_key unique (doc_type, level),
+  constraint sys_approval_rule_doc_type check (length(btrim(doc_type)) between 1 and 100),
   constraint sys_approval_rule_level check (level between 1 and 5),
   constraint sys_approval_rule_min_amount check (min_amount >= 0),
-  constraint sys_approval_rule_permission check (permission ~ '^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$')
+  constraint sys_approval_rule_permission check (length(permission) <= 100 and permission ~ '^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$')
 );
 comment on table sys_approval_rule is 'which documents need whose approval, from which amount on';
 comment on constraint sys_approval_rule_key on sys_approval_rule is 'already has a rule for this level';
+comment on constraint sys_approval_rule_doc_type on sys_approval_rule is 'must have 1 to 100 characters';
 comment on constraint sys_approval_rule_level on sys_approval_rule is 'must be from 1 to 5';
 comment on constraint sys_approval_rule_min_amount on sys_approval_rule is 'must be at least 0';
 comment on constraint sys_approval_rule_permission on sys_approval_rule is 'must be a permission such as invoices.approve';

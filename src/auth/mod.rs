@@ -14,5 +14,6 @@ pub mod token;
 
 pub use keys::load_keyring;
 pub use sign_in::{
-    Authenticator, Client, Credentials, Operator, OperatorRole, SignedIn, new_owner_sql, normal_email, operator_create,
+    Authenticator, Client, Credentials, Operator, OperatorRole, SignedIn, is_email, new_owner_sql, normal_email,
+    operator_create,
 };

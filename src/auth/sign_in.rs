@@ -260,6 +260,17 @@ pub fn normal_email(email: &str) -> String {
     email.trim().to_lowercase().replace('\0', "")
 }
 
+/// Whether `sys_user_email` accepts an address; asked before anything is begun.
+pub fn is_email(email: &str) -> bool {
+    let strange = |c: char| matches!(c, '@' | ',' | ';' | '\0') || c.is_whitespace();
+    let dotted = |host: &str| host.char_indices().any(|(at, c)| c == '.' && at > 0 && at + 1 < host.len());
+    let email = normal_email(email);
+    email.chars().count() <= 254
+        && email.split_once('@').is_some_and(|(mailbox, host)| {
+            !mailbox.is_empty() && !mailbox.contains(strange) && !host.contains(strange) && dotted(host)
+        })
+}
+
 fn optional(text: Option<String>) -> Value {
     text.map_or_else(Value::null, Value::text)
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::Exit;
 use super::context::Context;
 use super::interrupt::first_signal;
-use super::output::Mark;
+use super::output::{Mark, say};
 use crate::app::{open_database, open_platform};
 use crate::db::{migrate_public, pending_public};
 use crate::error::Result;
@@ -90,7 +90,7 @@ async fn pending_of(platform: &Platform, only: Option<&str>) -> Result<Vec<Pendi
 
 async fn migrate(context: &Context, only: Option<&str>) -> Result<Exit> {
     let config = context.config()?;
-    let stop = first_signal(|| eprintln!("Stopping after this tenant; Ctrl-C again stops at once."))?;
+    let stop = first_signal(|| say("Stopping after this tenant; Ctrl-C again ends it at once."))?;
     context.out.doing("public schema");
     let public = migrate_public(&open_database(&config)?).await?;
     let said = if public.is_empty() { "up to date".to_owned() } else { public.join(", ") };

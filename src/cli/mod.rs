@@ -55,7 +55,7 @@ struct Cli {
 #[derive(Args)]
 #[command(next_help_heading = "Global options")]
 struct Global {
-    /// Settings file (TOML); else INSULA_CONFIG
+    /// Settings file (TOML); else the one that `INSULA_CONFIG` names
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// Print data as JSON

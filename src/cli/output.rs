@@ -8,6 +8,14 @@ use super::Global;
 use crate::config::variable;
 use crate::error::{Error, Kind, Place, Result};
 
+/// Clears the line that the cursor stands in.
+const WIPE: &str = "\r\x1b[2K";
+
+/// A line to stderr, in the place of what is being done now.
+pub(super) fn say(text: &str) {
+    eprintln!("{}{text}", if io::stderr().is_terminal() { WIPE } else { "" });
+}
+
 /// How a command talks.
 pub(super) struct Output {
     json: bool,
@@ -98,7 +106,7 @@ impl Output {
     /// A sentence about what is going on.
     pub(super) fn note(&self, text: &str) {
         if !self.quiet {
-            eprintln!("{text}");
+            say(text);
         }
     }
 
@@ -106,7 +114,7 @@ impl Output {
     pub(super) fn line(&self, mark: Mark, name: &str, text: &str) {
         if !self.quiet || mark == Mark::Bad {
             let name = if name.is_empty() { String::new() } else { format!("{name:<18} ") };
-            eprintln!("{}{} {name}{text}", self.wipe(), mark.symbol(self.color));
+            say(&format!("{} {name}{text}", mark.symbol(self.color)));
         }
     }
 
@@ -119,21 +127,16 @@ impl Output {
 
     /// What is being done now; on a terminal the next line takes its place.
     pub(super) fn doing(&self, text: &str) {
-        if self.quiet {
-        } else if io::stderr().is_terminal() {
-            eprint!("{}… {text}", self.wipe());
-        } else {
-            eprintln!("… {text}");
+        match (self.quiet, io::stderr().is_terminal()) {
+            (true, _) => {}
+            (false, true) => eprint!("{WIPE}… {text}"),
+            (false, false) => eprintln!("… {text}"),
         }
-    }
-
-    fn wipe(&self) -> &'static str {
-        if io::stderr().is_terminal() { "\r\x1b[2K" } else { "" }
     }
 
     /// What went wrong, what about it, and the next command.
     pub(super) fn error(&self, error: &Error) {
-        eprintln!("{}error: {}", self.wipe(), error.message());
+        say(&format!("error: {}", error.message()));
         for fault in error.faults() {
             let (Place::Pointer(place) | Place::Parameter(place)) = &fault.place;
             eprintln!("  {}: {}", place.trim_start_matches("#/"), fault.detail);

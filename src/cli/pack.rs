@@ -9,9 +9,10 @@ use super::Exit;
 use super::context::Context;
 use super::output::Mark;
 use crate::app::open_database;
+use crate::config::Config;
 use crate::db::pending_public;
-use crate::error::Result;
-use crate::pack::{Packs, load_catalog};
+use crate::error::{Error, Kind, Result};
+use crate::pack::{Pack, Packs, load_catalog};
 
 #[derive(Args)]
 pub(super) struct PackArgs {
@@ -42,41 +43,46 @@ pub(super) async fn run(context: &Context, args: PackArgs) -> Result<Exit> {
 async fn check(context: &Context, folder: Option<&Path>) -> Result<Exit> {
     let config = context.config()?;
     let packs = match folder {
-        Some(folder) => Packs::load_with(folder)?,
-        None => Ok(Packs::load(&config.packs.path)?),
+        Some(folder) => Packs::load_with(folder)?.map_err(|found| found.iter().map(ToString::to_string).collect()),
+        None => Packs::load(&config.packs.path).map_err(|error| complaints(&error)),
     };
     let packs = match packs {
         Ok(packs) => packs,
-        Err(complaints) => {
-            let lines: Vec<String> = complaints.iter().map(ToString::to_string).collect();
-            return refused(context, &lines);
-        }
+        Err(found) => return refused(context, &found),
     };
     context.out.line(Mark::Good, "manifests", &summary(&packs));
-    if config.database.url.expose().is_empty() {
-        context.out.line(
-            Mark::Warning,
-            "not checked",
-            "SQL and the names of tables and columns: that needs a database",
-        );
-        context.out.note("hint: Set DATABASE_URL, or run `insula dev` in this folder meanwhile.");
-    } else {
-        let database = open_database(&config)?;
-        if pending_public(&database).await?.is_empty() {
-            load_catalog(&database, packs).await?;
-            context.out.line(Mark::Good, "SQL", "tables, columns, functions");
-        } else {
-            context.out.line(Mark::Warning, "not checked", "SQL: the public schema is behind, run `insula migrate`");
-        }
-    }
-    if context.out.json() {
-        refused(context, &[])?
-    } else {
-        Exit::Done
-    };
-    Ok(Exit::Done)
+    let found = check_sql(context, &config, packs).await?;
+    if found.is_empty() && !context.out.json() { Ok(Exit::Done) } else { refused(context, &found) }
 }
 
+/// Runs the files in the template schema, where there is a database; gives the complaints.
+async fn check_sql(context: &Context, config: &Config, packs: Packs) -> Result<Vec<String>> {
+    if config.database.url.expose().is_empty() {
+        let what = "SQL and the names of tables, columns and functions: that needs a database";
+        context.out.line(Mark::Warning, "not checked", what);
+        context.out.note("hint: Set DATABASE_URL, or run `insula dev` in this folder meanwhile.");
+        return Ok(Vec::new());
+    }
+    let database = open_database(config)?;
+    if !pending_public(&database).await?.is_empty() {
+        context.out.line(Mark::Warning, "not checked", "SQL: the public schema is behind, run `insula migrate`");
+        return Ok(Vec::new());
+    }
+    match load_catalog(&database, packs).await {
+        Ok(_) => context.out.line(Mark::Good, "SQL", "tables, columns, functions"),
+        Err(error) if error.kind() == Kind::Unavailable => return Err(error),
+        Err(error) => return Ok(complaints(&error)),
+    }
+    Ok(Vec::new())
+}
+
+/// The lines of a refusal, one for each complaint.
+fn complaints(error: &Error) -> Vec<String> {
+    let message = error.message();
+    message.lines().filter(|line| !line.ends_with("not valid:")).map(str::to_owned).collect()
+}
+
+/// Prints complaints as data: `file:line: what`.
 fn refused(context: &Context, complaints: &[String]) -> Result<Exit> {
     if context.out.json() {
         context.out.document(&json!(complaints))?;
@@ -87,13 +93,13 @@ fn refused(context: &Context, complaints: &[String]) -> Result<Exit> {
 }
 
 fn summary(packs: &Packs) -> String {
-    let one = |pack: &crate::pack::Pack| format!("{} {}", pack.manifest.code, pack.version());
+    let one = |pack: &Pack| format!("{} {}", pack.manifest.code, pack.version());
     packs.iter().map(one).collect::<Vec<_>>().join(" · ")
 }
 
 fn list(context: &Context) -> Result<Exit> {
     let packs = Packs::load(&context.layers()?.read()?.packs.path)?;
-    let row = |pack: &crate::pack::Pack| {
+    let row = |pack: &Pack| {
         let manifest = &pack.manifest;
         json!({
             "code": manifest.code,

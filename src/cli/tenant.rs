@@ -168,10 +168,11 @@ async fn create(context: &Context, args: CreateArgs) -> Result<()> {
         actor: context.actor(),
     };
     let platform = context.platform().await?;
+    let has_password = new.owner.password_hash.is_some();
     context.out.doing(&format!("making {}", new.subdomain));
-    let made = tenant_create(&platform, &new).await.map_err(as_flags)?;
+    let made = tenant_create(&platform, new).await.map_err(as_flags)?;
     changed(context, &platform, &made.subdomain, "active").await?;
-    if new.owner.password_hash.is_none() {
+    if !has_password {
         let name = &made.subdomain;
         let how = format!("`insula tenant password {name} --password-stdin` sets it.");
         context.out.line(Mark::Warning, "no password yet", &how);
@@ -229,7 +230,7 @@ fn parse(row: &RawValue) -> Result<Json> {
 
 async fn show(context: &Context, platform: &Platform, subdomain: &str) -> Result<()> {
     let id = tenant_find(platform, subdomain).await?;
-    context.out.object(&parse(&*tenant_show(platform, id).await?)?)
+    context.out.object(&parse(&tenant_show(platform, id).await?)?)
 }
 
 /// Says what a tenant is now; with `--json`, as data.

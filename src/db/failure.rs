@@ -107,6 +107,7 @@ impl From<Failure> for Error {
             "40001" | "40P01" => {
                 Self::conflict("Somebody else changed this at the same moment. Please try again.").retry_after(second)
             }
+            "54000" => Self::validation_message("A value is too long."),
             "57014" => Self::new(Kind::Timeout, "timeout", "This took too long and was stopped."),
             "55P03" => Self::unavailable("The record is locked by other work. Please try again."),
             code if code.starts_with("23") || code.starts_with("22") => {

@@ -13,7 +13,8 @@ use serde_json::error::Category;
 
 use super::error::Problem;
 use crate::app::App;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, nearest};
+use crate::resource::pointer;
 
 /// A JSON body of a known shape, no larger than the settings allow.
 pub struct Json<T>(pub T);
@@ -30,7 +31,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
         let too_large =
             || Error::new(Kind::TooLarge, "payload_too_large", format!("The body may have at most {limit} bytes."));
         let bytes = to_bytes(request.into_body(), limit).await.map_err(|error| too_large().context(error))?;
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| refuse(&error).into())
+        read(&bytes).map(Self).map_err(Into::into)
     }
 }
 
@@ -43,12 +44,42 @@ fn is_json(headers: &HeaderMap) -> bool {
     })
 }
 
-fn refuse(error: &serde_json::Error) -> Error {
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut reader)
+        .map_err(|error| refuse(&error.path().to_string(), error.inner()))?;
+    reader.end().map_err(|error| refuse(".", &error))?;
+    Ok(value)
+}
+
+fn refuse(path: &str, error: &serde_json::Error) -> Error {
     match error.classify() {
-        Category::Data => Error::validation_message(format!("The body does not have the expected shape: {error}.")),
+        Category::Data => misfit(path, &error.to_string()),
         Category::Syntax | Category::Eof | Category::Io => {
             Error::malformed(format!("The body is not valid JSON: {error}."))
         }
+    }
+}
+
+/// Serde names the field in its sentence when the field itself is the fault, and in the path when its value is.
+fn misfit(path: &str, sentence: &str) -> Error {
+    let sentence = sentence.rsplit_once(" at line ").map_or(sentence, |(sentence, _)| sentence);
+    let named = sentence.split('`').nth(1).unwrap_or_default();
+    let (field, code, detail) = if sentence.starts_with("missing field") {
+        (named, "required", "is required".to_owned())
+    } else if sentence.starts_with("unknown field") {
+        let known = sentence.split('`').skip(3).step_by(2);
+        let meant = nearest(named, known).map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
+        (named, "unknown_field", format!("is not a field{meant}"))
+    } else if sentence.starts_with("duplicate field") {
+        (named, "duplicate_field", "is given twice".to_owned())
+    } else {
+        let wanted = sentence.split_once("expected ").map_or("another value", |(_, wanted)| wanted);
+        (path, "invalid_type", format!("must be {wanted}"))
+    };
+    match field {
+        "." => Error::validation_message(format!("The body does not have the expected shape: {sentence}.")),
+        field => Error::validation().field(pointer(field), code, detail),
     }
 }
 

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::journal::{Operation, conclude};
 use super::{Platform, modules};
-use crate::auth::new_owner_sql;
-use crate::db::{BucketId, Failure, Place, Transaction, choose_bucket};
+use crate::auth::{is_email, new_owner_sql};
+use crate::db::{Failure, Place, Transaction, choose_bucket};
 use crate::error::{Error, Result};
 use crate::ident::{Ident, Subdomain};
 use crate::pack::{install_sql, schema_sql};
@@ -75,6 +75,9 @@ pub struct Provisioned {
 /// It runs in a task of its own: a caller who goes away does not leave it half done.
 pub async fn tenant_create(platform: &Platform, new: NewTenant) -> Result<Provisioned> {
     check(&new)?;
+    if Ident::new(&*new.plan).is_err() {
+        return Err(modules::unknown_plan(platform, &new.plan).await?);
+    }
     let platform = platform.clone();
     tokio::spawn(async move { create(&platform, &new).await }).await.map_err(Error::internal)?
 }
@@ -90,12 +93,19 @@ async fn create(platform: &Platform, new: &NewTenant) -> Result<Provisioned> {
 }
 
 fn check(new: &NewTenant) -> Result<()> {
+    let has = |text: &str, least, most| (least..=most).contains(&text.trim().chars().count()) && !text.contains('\0');
     let mut faults = Error::validation();
-    if new.name.trim().is_empty() || new.name.chars().count() > 200 || new.name.contains('\0') {
+    if !has(&new.name, 1, 200) {
         faults = faults.field("#/company", "invalid_format", "must have 1 to 200 characters");
     }
-    if new.owner.first_name.trim().is_empty() || new.owner.first_name.chars().count() > 100 {
+    if !is_email(&new.owner.email) {
+        faults = faults.field("#/email", "invalid_format", "must be a valid e-mail address");
+    }
+    if !has(&new.owner.first_name, 1, 100) {
         faults = faults.field("#/first_name", "invalid_format", "must have 1 to 100 characters");
+    }
+    if !has(&new.owner.last_name, 0, 100) {
+        faults = faults.field("#/last_name", "invalid_format", "must have at most 100 characters");
     }
     faults.if_any()
 }
@@ -229,16 +239,15 @@ pub(super) async fn settle(mut operation: Operation, tenant: Uuid) -> Result<&'s
     Ok("undone")
 }
 
+/// Gives the reservation back. `build` is one transaction, so an undone one left no schema and no role: what bears
+/// their names is somebody else's.
 async fn undo(operation: Operation, tenant: Uuid) -> Result<()> {
     let id = operation.id;
     let mut tx = operation.control.begin().await?;
-    let sql = "select schema_name, role_name, bucket_id from public.tenants where id = $1 and state = 'provisioning' for update";
+    let sql = "delete from public.tenants where id = $1 and state = 'provisioning' returning bucket_id";
     if let Some(row) = tx.query_opt(sql, &[&tenant]).await? {
-        let (schema, role) = (Ident::new(row.get::<_, String>(0))?, Ident::new(row.get::<_, String>(1))?);
-        tx.batch(&format!("drop schema if exists {schema} cascade; drop role if exists {role};")).await?;
-        let bucket = BucketId(row.get(2));
-        tx.execute("update public.buckets set tenant_count = tenant_count - 1 where id = $1", &[&bucket.0]).await?;
-        tx.execute("delete from public.tenants where id = $1", &[&tenant]).await?;
+        let bucket: i32 = row.get(0);
+        tx.execute("update public.buckets set tenant_count = tenant_count - 1 where id = $1", &[&bucket]).await?;
     }
     conclude(&mut tx, id, "undone", None).await?;
     let control = tx.commit_and_keep().await?;

@@ -60,14 +60,17 @@ fn read<'a>(resource: &'a Resource, body: &Map<String, Json>) -> (Fields<'a>, Er
 /// The input of an action, checked; PostgreSQL gets it as one document.
 pub fn action_input(action: &Action, body: &Map<String, Json>) -> Result<Value> {
     let mut faults = Error::validation();
+    let mut checked = body.clone();
     for (name, value) in body {
         match action.input.iter().find(|input| input.name == *name) {
             Some(_) if value.is_null() => {}
-            Some(input) => {
-                if let Err((code, detail)) = json_text(input.kind, value) {
-                    faults = faults.field(pointer(name), code, detail);
+            Some(input) => match json_text(input.kind, value) {
+                Ok(text) if input.kind != Kind::Json && value.is_string() => {
+                    checked.insert(name.clone(), Json::String(text));
                 }
-            }
+                Ok(_) => {}
+                Err((code, detail)) => faults = faults.field(pointer(name), code, detail),
+            },
             None => {
                 let known = action.input.iter().map(|input| input.name.as_str());
                 faults = faults.field(pointer(name), "unknown_field", unknown(name, known));
@@ -80,7 +83,7 @@ pub fn action_input(action: &Action, body: &Map<String, Json>) -> Result<Value> 
         }
     }
     faults.if_any()?;
-    serde_json::to_string(body).map(Value::text).map_err(Error::internal)
+    serde_json::to_string(&checked).map(Value::text).map_err(Error::internal)
 }
 
 fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
@@ -100,32 +103,64 @@ fn column_value(column: &Column, value: &Json) -> Result<Value, Refusal> {
         return if column.nullable { Ok(Value::null()) } else { Err(("required", "must not be null".to_owned())) };
     }
     let text = json_text(column.kind, value)?;
-    match max_length(column) {
-        Some(most) if text.chars().count() > most => Err(("too_long", format!("must have at most {most} characters"))),
-        _ => Ok(Value::text(text)),
+    match most(column) {
+        Some(most) if column.kind == Kind::Text && text.chars().count() > most => {
+            Err(("too_long", format!("must have at most {most} characters")))
+        }
+        Some(most) if column.kind == Kind::Numeric && whole_digits(&text) > most => {
+            Err(("too_large", format!("must have at most {most} digits before the point")))
+        }
+        _ => match in_range(column, &text) {
+            Ok(()) => Ok(Value::text(text)),
+            Err(detail) => Err(("too_large", detail)),
+        },
     }
 }
 
-/// `character varying(40)` holds 40 characters.
-fn max_length(column: &Column) -> Option<usize> {
-    let inside = column.sql_type.strip_prefix("character")?.split_once('(')?.1;
-    inside.strip_suffix(')')?.parse().ok()
+/// `character varying(40)` holds 40 characters, `numeric(18,2)` 16 digits before the point.
+fn most(column: &Column) -> Option<usize> {
+    let inside = column.sql_type.split_once('(')?.1.strip_suffix(')')?;
+    let (length, scale) = inside.split_once(',').unwrap_or((inside, "0"));
+    length.parse::<usize>().ok()?.checked_sub(scale.parse().ok()?)
+}
+
+fn whole_digits(decimal: &str) -> usize {
+    decimal.split('.').next().unwrap_or_default().trim_start_matches(['-', '+', '0']).len()
+}
+
+/// A value in text form, as in a filter, checked against a column.
+pub fn column_text(column: &Column, text: &str) -> Result<String, String> {
+    let text = scalar_text(column.kind, text)?;
+    in_range(column, &text).map(|()| text)
+}
+
+/// `integer` and `smallint` hold less than the 64 bits that were checked before.
+fn in_range(column: &Column, text: &str) -> Result<(), String> {
+    let (least, most) = match column.sql_type.as_str() {
+        "smallint" => (i64::from(i16::MIN), i64::from(i16::MAX)),
+        "integer" => (i64::from(i32::MIN), i64::from(i32::MAX)),
+        _ => return Ok(()),
+    };
+    match text.parse() {
+        Ok(number) if (least..=most).contains(&number) => Ok(()),
+        _ => Err(format!("must be from {least} to {most}")),
+    }
 }
 
 /// A JSON value in PostgreSQL's text form.
 fn json_text(kind: Kind, value: &Json) -> Result<String, Refusal> {
     let wrong = |what: &str| Err(("invalid_type", format!("must be {what}")));
     match (kind, value) {
-        (Kind::Json, any) => without_nul(any.to_string()),
+        (Kind::Json, any) => without_nul(any),
         (Kind::Array, Json::Array(items)) if items.iter().all(|item| !item.is_array() && !item.is_object()) => {
-            without_nul(value.to_string())
+            without_nul(value)
         }
         (Kind::Array, _) => wrong("an array"),
         (Kind::Boolean, Json::Bool(yes)) => Ok(yes.to_string()),
         (Kind::Boolean, _) => wrong("true or false"),
         (Kind::Integer, Json::Number(number)) if number.is_i64() => Ok(number.to_string()),
         (Kind::Integer, _) => wrong("a whole number"),
-        (Kind::Numeric, Json::Number(number)) => Ok(number.to_string()),
+        (Kind::Numeric, Json::Number(number)) => Ok(decimal(number)),
         (_, Json::String(text)) => scalar_text(kind, text).map_err(|detail| ("invalid_format", detail)),
         (Kind::Numeric, _) => wrong("a number, or a number in a string"),
         _ => wrong("a string"),
@@ -133,16 +168,14 @@ fn json_text(kind: Kind, value: &Json) -> Result<String, Refusal> {
 }
 
 /// A value in text form, as in a filter or a JSON string, checked against a type.
-pub fn scalar_text(kind: Kind, text: &str) -> Result<String, String> {
+fn scalar_text(kind: Kind, text: &str) -> Result<String, String> {
     let fits = match kind {
         Kind::Uuid => return text.parse::<Uuid>().map(|id| id.to_string()).map_err(|_| "must be a uuid".to_owned()),
         Kind::Integer => text.parse::<i64>().map_err(|_| "must be a whole number").map(drop),
         Kind::Numeric => is_decimal(text).then_some(()).ok_or("must be a decimal number such as 12.50"),
         Kind::Boolean => matches!(text, "true" | "false").then_some(()).ok_or("must be true or false"),
-        Kind::Date => text.parse::<Date>().map_err(|_| "must be a date such as 2026-07-16").map(drop),
-        Kind::Timestamp => {
-            text.parse::<Timestamp>().map_err(|_| "must be a time such as 2026-07-16T09:30:00Z").map(drop)
-        }
+        Kind::Date => is_date(text).then_some(()).ok_or("must be a date such as 2026-07-16"),
+        Kind::Timestamp => return timestamp(text).ok_or_else(|| "must be a time such as 2026-07-16T09:30:00Z".to_owned()),
         Kind::Text | Kind::Json | Kind::Array | Kind::Other => {
             (!text.contains('\0')).then_some(()).ok_or("must not contain a NUL character")
         }
@@ -151,12 +184,39 @@ pub fn scalar_text(kind: Kind, text: &str) -> Result<String, String> {
 }
 
 /// PostgreSQL's text cannot hold U+0000, neither plain nor escaped in JSON.
-fn without_nul(json: String) -> Result<String, Refusal> {
-    if json.contains("\\u0000") {
+fn without_nul(json: &Json) -> Result<String, Refusal> {
+    fn holds_nul(json: &Json) -> bool {
+        match json {
+            Json::String(text) => text.contains('\0'),
+            Json::Array(items) => items.iter().any(holds_nul),
+            Json::Object(fields) => fields.iter().any(|(name, value)| name.contains('\0') || holds_nul(value)),
+            _ => false,
+        }
+    }
+    if holds_nul(json) {
         Err(("invalid_format", "must not contain a NUL character".to_owned()))
     } else {
-        Ok(json)
+        Ok(json.to_string())
     }
+}
+
+/// All digits of a number, never an exponent.
+fn decimal(number: &serde_json::Number) -> String {
+    match number.as_f64() {
+        Some(float) if number.is_f64() => float.to_string(),
+        _ => number.to_string(),
+    }
+}
+
+/// A day of the years 1 to 9999 and nothing else: what both sides read alike.
+fn is_date(text: &str) -> bool {
+    text.parse::<Date>().is_ok_and(|date| date.year() >= 1 && date.to_string() == text)
+}
+
+/// A moment of the years 1 to 9999 in the one form that PostgreSQL reads alike.
+fn timestamp(text: &str) -> Option<String> {
+    let moment = text.parse::<Timestamp>().ok()?.to_string();
+    (!moment.starts_with(['-']) && !moment.starts_with("0000")).then_some(moment)
 }
 
 fn is_decimal(text: &str) -> bool {

@@ -10,7 +10,7 @@ mod refusal;
 mod render;
 mod run;
 
-pub use body::Fields;
+pub use body::{Fields, pointer};
 pub use parse::ListRequest;
 pub use plan::{RowKey, Shape};
 pub use run::{Engine, Listing};

@@ -75,6 +75,10 @@ impl ListRequest {
     /// Reads a query string; every fault in it is named.
     pub fn parse(query: &str) -> Result<Self> {
         let mut request = Self { filters: Vec::new(), order: Vec::new(), limit: DEFAULT_LIMIT };
+        // The form's own decoder would put U+FFFD where the bytes are not UTF-8, and ask another question.
+        percent_encoding::percent_decode_str(query)
+            .decode_utf8()
+            .map_err(|_| Error::malformed("The query is not valid UTF-8."))?;
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match &*name {
                 "limit" => request.limit = limit(&value)?,

@@ -1,6 +1,6 @@
 //! A list request held against the catalogue: every name is known, every value fits its column.
 
-use super::body::scalar_text;
+use super::body::column_text;
 use super::parse::{ListRequest, Operator};
 use crate::error::{Error, Result, nearest};
 use crate::ident::Ident;
@@ -82,6 +82,16 @@ impl<'a> ListPlan<'a> {
 }
 
 impl<'a> Shape<'a> {
+    /// A refusal by PostgreSQL of a value that only it can judge, such as an interval.
+    pub fn unfit(&self, request: &ListRequest, refusal: Error) -> Error {
+        let judged = |name: &str| self.columns.iter().any(|c| c.name.as_str() == name && c.kind == Kind::Other);
+        let unfit = request.filters.iter().filter(|filter| judged(&filter.column)).fold(
+            Error::malformed("The query is not valid.").context(refusal.private_context()),
+            |error, filter| error.parameter(&filter.column, "invalid_value", "does not fit the type of the column"),
+        );
+        if unfit.faults().is_empty() { refusal } else { unfit }
+    }
+
     fn column(&self, name: &str, parameter: &str) -> Result<&'a Column> {
         self.columns.iter().find(|column| column.name.as_str() == name).ok_or_else(|| {
             let error = Error::malformed("The query is not valid.");
@@ -122,7 +132,7 @@ fn condition<'a>(column: &'a Column, operator: Operator, value: &str) -> Result<
     if matches!(column.kind, Kind::Json | Kind::Array) {
         return Err(refuse("columns of this type cannot be compared".to_owned()));
     }
-    let value = scalar_text(column.kind, value).map_err(refuse)?;
+    let value = column_text(column, value).map_err(refuse)?;
     let sign = match operator {
         Operator::Neq => " <> ",
         Operator::Gt => " > ",
@@ -141,7 +151,7 @@ pub struct RowKey(pub(super) Value);
 impl RowKey {
     /// Reads the key in a path; one that cannot exist is not found.
     pub fn parse(resource: &Resource, text: &str) -> Result<Self> {
-        let text = scalar_text(resource.key.kind, text).map_err(|_| Error::not_found())?;
+        let text = column_text(&resource.key, text).map_err(|_| Error::not_found())?;
         Ok(Self(Value::text(text)))
     }
 }

@@ -36,13 +36,13 @@ pub fn explain(catalog: &Catalog, failure: Failure) -> Error {
     error.context(format!("sqlstate={} {}", failure.code(), failure.message))
 }
 
-/// A domain error that names its field: the pack's text is a phrase about it.
+/// A domain error that names its field. About a value the pack's text is a phrase, otherwise a sentence.
 fn domain(failure: &Failure) -> Error {
     let field = failure.column.as_deref().unwrap_or_default();
     let code = failure.detail.clone().unwrap_or_else(|| "refused".to_owned());
     let error = match failure.code() {
-        "AP409" => Error::new(Kind::Conflict, code.clone(), sentence_about(&[field.to_owned()], &failure.message)),
-        "AP403" => Error::new(Kind::Forbidden, code.clone(), sentence_about(&[field.to_owned()], &failure.message)),
+        "AP409" => Error::new(Kind::Conflict, code.clone(), failure.message.clone()),
+        "AP403" => Error::new(Kind::Forbidden, code.clone(), failure.message.clone()),
         _ => Error::validation(),
     };
     error.field(pointer(field), code, failure.message.clone())

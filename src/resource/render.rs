@@ -12,7 +12,7 @@ pub fn list(plan: &ListPlan<'_>) -> Sql {
     sql.bind(Value::text(plan.limit.to_string()))
         .push("::int), '') || ']' from (select row_to_json(r)::text as j, row_number() over () as n from (select ");
     columns(&mut sql, plan.shape.columns);
-    sql.push(" from ").ident(plan.shape.relation);
+    sql.push(" from ").ident(plan.shape.relation).push(" t");
     for (at, condition) in plan.conditions.iter().enumerate() {
         sql.push(if at == 0 { " where " } else { " and " });
         match condition {
@@ -21,7 +21,8 @@ pub fn list(plan: &ListPlan<'_>) -> Sql {
         };
     }
     for (at, sort) in plan.sorts.iter().enumerate() {
-        sql.push(if at == 0 { " order by " } else { ", " }).ident(sort.column).push(sort.direction);
+        // The bare name would mean the text that leaves, and order numbers like words.
+        sql.push(if at == 0 { " order by t." } else { ", t." }).ident(sort.column).push(sort.direction);
     }
     sql.push(" limit ").bind(Value::text((plan.limit + 1).to_string())).push(") r) s");
     sql

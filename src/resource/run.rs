@@ -11,7 +11,7 @@ use super::plan::{ListPlan, RowKey, Shape};
 use super::{refusal, render};
 use crate::access::Right;
 use crate::db::{Answer, Database, Scope, Stop};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::pack::{Action, Catalog, Resource};
 use crate::sql::Sql;
 
@@ -47,7 +47,11 @@ impl Engine {
     /// A page of a resource or report.
     pub async fn list(&self, right: &Right, shape: Shape<'_>, request: &ListRequest) -> Result<Listing> {
         let plan = ListPlan::new(shape, request)?;
-        let answer = self.run(&right.read(self.limit), &render::list(&plan)).await?;
+        let answer = self.run(&right.read(self.limit), &render::list(&plan)).await;
+        let answer = answer.map_err(|error| match error.kind() {
+            Kind::Invalid => shape.unfit(request, error),
+            _ => error,
+        })?;
         let has_more = answer.count > i64::from(plan.limit);
         Ok(Listing { data: answer.body.unwrap_or_else(|| "[]".to_owned()), has_more })
     }

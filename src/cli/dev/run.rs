@@ -16,7 +16,7 @@ use crate::app::{App, migrate_everything, open_database};
 use crate::cli::Exit;
 use crate::cli::context::{Context, source_of};
 use crate::cli::interrupt::{first_signal, unless};
-use crate::cli::output::Mark;
+use crate::cli::output::{Mark, say};
 use crate::cli::serve::listen;
 use crate::config::{Config, Layers};
 use crate::db::server::{Server, ServerOptions, start};
@@ -36,9 +36,10 @@ struct Run<'a> {
 }
 
 pub(super) async fn run(context: &Context, args: &DevArgs) -> Result<Exit> {
-    let stop = first_signal(|| eprintln!("\nStopping; Ctrl-C again ends it at once."))?;
+    let stop = first_signal(|| say("Stopping; Ctrl-C again ends it at once."))?;
+    let claim = Claim::take(&args.data_dir)?;
     let (config, listeners) = settle(context, args).await?;
-    let mut run = Run { context, args, claim: Claim::take(&args.data_dir)?, server: None };
+    let mut run = Run { context, args, claim, server: None };
     run.remove_ready_file();
     let outcome = run.serve(config, listeners, &stop).await;
     run.remove_ready_file();
