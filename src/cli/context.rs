@@ -7,7 +7,7 @@ use super::dev::state;
 use super::output::Output;
 use crate::app::open_platform;
 use crate::config::{Config, Layers, Log, variable};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ops::Platform;
 use crate::telemetry::start_logs;
 
@@ -32,8 +32,19 @@ impl Context {
         Layers::collect(self.global.config.as_deref())
     }
 
-    /// The settings of a command on an installation; logs are on. Where no database is configured and `insula dev`
-    /// runs in this folder, its database is meant.
+    /// The settings of a command on an installation.
+    pub(super) fn installation(&self) -> Result<Config> {
+        let config = self.config()?;
+        if config.database.url.expose().is_empty() {
+            let message = "No database is configured, and `insula dev` does not run in this folder.";
+            return Err(Error::malformed(message)
+                .hint("Set DATABASE_URL=postgresql://user:password@host:5432/insula, or run `insula dev`."));
+        }
+        Ok(config)
+    }
+
+    /// The settings of a command that can do without a database; logs are on. Where none is configured and
+    /// `insula dev` runs in this folder, its database is meant.
     pub(super) fn config(&self) -> Result<Config> {
         let layers = self.layers()?;
         let mut config = layers.read()?;
@@ -49,7 +60,7 @@ impl Context {
 
     /// Database and catalogue.
     pub(super) async fn platform(&self) -> Result<Platform> {
-        open_platform(&self.config()?).await
+        open_platform(&self.installation()?).await
     }
 
     /// Turns logs on; `-q` and `-v` beat the level, which is the setting's or what suits the command.

@@ -48,3 +48,16 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     }
     address
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_addresses_are_reached_on_loopback() {
+        let reach = |address: &str| reachable(address.parse().unwrap()).to_string();
+        assert_eq!(reach("0.0.0.0:9090"), "127.0.0.1:9090");
+        assert_eq!(reach("[::]:9090"), "[::1]:9090");
+        assert_eq!(reach("10.0.0.7:9090"), "10.0.0.7:9090");
+    }
+}

@@ -55,7 +55,7 @@ pub(super) async fn run(context: &Context, args: MigrateArgs) -> Result<Exit> {
 
 /// Lists what is behind; says whether anything is.
 async fn show_pending(context: &Context, only: Option<&str>) -> Result<bool> {
-    let config = context.config()?;
+    let config = context.installation()?;
     let behind = pending_public(&open_database(&config)?).await?;
     let mut rows: Vec<Json> = behind.iter().map(|name| step("public", name, Json::Null, Json::Null)).collect();
     if behind.is_empty() {
@@ -89,7 +89,7 @@ async fn pending_of(platform: &Platform, only: Option<&str>) -> Result<Vec<Pendi
 }
 
 async fn migrate(context: &Context, only: Option<&str>) -> Result<Exit> {
-    let config = context.config()?;
+    let config = context.installation()?;
     let stop = first_signal(|| say("Stopping after this tenant; Ctrl-C again ends it at once."))?;
     context.out.doing("public schema");
     let public = migrate_public(&open_database(&config)?).await?;
@@ -151,13 +151,13 @@ fn tell(context: &Context, work: &str, subdomain: &str, outcome: Result<()>) -> 
         Err(error) => {
             let cause = format!("{} {}", error.message(), error.private_context());
             context.out.line(Mark::Bad, subdomain, &format!("{work}: {}", cause.trim()));
-            json!({ "subdomain": subdomain, "outcome": "failed", "error": error.message(), "code": error.code() })
+            json!({ "subdomain": subdomain, "outcome": "failed", "error": cause.trim() })
         }
     }
 }
 
 async fn status(context: &Context) -> Result<Exit> {
-    let config = context.config()?;
+    let config = context.installation()?;
     let database = open_database(&config)?;
     let (applied, behind) = (applied_public(&database).await?, pending_public(&database).await?.len());
     let mut rows = vec![json!({ "what": "public", "version": applied, "tenants": null, "pending": behind })];

@@ -48,7 +48,7 @@ enum ModuleCommand {
 }
 
 pub(super) async fn run(context: &Context, args: ModuleArgs) -> Result<Exit> {
-    let config = context.config()?;
+    let config = context.installation()?;
     let platform = open_platform(&config).await?;
     let (ModuleCommand::List { subdomain }
     | ModuleCommand::Enable { subdomain, .. }

@@ -141,16 +141,15 @@ impl Output {
             let (Place::Pointer(place) | Place::Parameter(place)) = &fault.place;
             eprintln!("  {}: {}", place.trim_start_matches("#/"), fault.detail);
         }
-        let context = error.private_context();
-        let unexplained = matches!(error.kind(), Kind::Internal | Kind::Unavailable) && !context.is_empty();
-        if self.verbose && !context.is_empty() {
-            eprintln!("cause: {context}");
+        // Who runs commands is an operator: what failed on our side is no secret to him, and useless without its cause.
+        let ours = matches!(error.kind(), Kind::Internal | Kind::Unavailable);
+        let cause = error.private_context();
+        if (self.verbose || ours) && !cause.is_empty() {
+            eprintln!("cause: {cause}");
         }
         match error.hint_text() {
             Some(hint) => eprintln!("hint: {hint}"),
-            None if unexplained && !self.verbose => {
-                eprintln!("hint: `-v` shows the cause, `insula doctor` looks for it.")
-            }
+            None if ours => eprintln!("hint: `insula doctor` looks for what is wrong."),
             None => {}
         }
     }

@@ -67,10 +67,9 @@ pub(super) async fn run(context: &Context, args: ServeArgs) -> Result<Exit> {
     if context.out.json() {
         context.out.document(&json!({ "listen": listening, "ops_listen": ops }))?;
     }
-    let outcome = serve(app.clone(), listeners, stop.cancelled_owned()).await;
-    app.shut_down().await;
+    serve(app, listeners, stop.cancelled_owned()).await?;
     tracing::info!("stopped");
-    outcome.map(|()| Exit::Done)
+    Ok(Exit::Done)
 }
 
 async fn start(config: Config, migrate: bool) -> Result<std::sync::Arc<App>> {

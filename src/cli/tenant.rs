@@ -8,6 +8,7 @@ use super::Exit;
 use super::context::Context;
 use super::output::Mark;
 use super::secret::PasswordArgs;
+use crate::app::open_platform;
 use crate::auth::password::PasswordHasher;
 use crate::error::{Error, Place, Result};
 use crate::ident::Subdomain;
@@ -104,7 +105,7 @@ struct CreateArgs {
     #[arg(long, value_name = "NAME", default_value = "")]
     owner_last_name: String,
     /// Begin with a trial of so many days
-    #[arg(long, value_name = "DAYS")]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..=366))]
     trial_days: Option<u16>,
     #[command(flatten)]
     password: PasswordArgs,
@@ -241,8 +242,8 @@ async fn changed(context: &Context, platform: &Platform, subdomain: &str, state:
 
 async fn set_password(context: &Context, name: &str, user: Option<&str>, password: &PasswordArgs) -> Result<()> {
     let hash = PasswordHasher::new(1).hash(password.require(PASSWORD_VARIABLE)?).await?;
-    let config = context.config()?;
-    let platform = crate::app::open_platform(&config).await?;
+    let config = context.installation()?;
+    let platform = open_platform(&config).await?;
     let id = tenant_find(&platform, name).await?;
     let tenant = Tenants::new(platform.database.clone(), &config.cache).by_id(id).await?;
     let email = user_email(&platform.database, &tenant.place, user).await?;

@@ -18,7 +18,7 @@ use crate::auth::token::{Audience, Claims, unauthenticated};
 use crate::auth::{Client, Operator};
 use crate::error::{Error, Kind, Result};
 use crate::pack::{Action, Method, Report, Resource, Verb};
-use crate::tenant::{Named, Tenant};
+use crate::tenant::{Host, Named, Tenant};
 
 /// The tenant that a public request means.
 pub struct Reached(pub Arc<Tenant>);
@@ -149,6 +149,11 @@ impl FromRequestParts<Arc<App>> for SignedIn {
             let token = token.ok_or_else(|| unauthenticated("no Authorization header"))?;
             app.authenticator.verify(Audience::Tenant, token)
         });
+        let claims = match claims {
+            // Where the host names nobody, a header alone does not choose the tenant.
+            Err(error) if context(parts)?.host == Host::Neutral => return Err(error.into()),
+            claims => claims,
+        };
         let tenant = resolve(parts, app, claims.as_ref().ok()).await?;
         let claims = claims?;
         let session = app.sessions.get(&tenant, claims.sid, claims.sub).await?;

@@ -133,12 +133,13 @@ fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<&'a str> {
     if hosts.next().is_some() {
         return Err(bad_host());
     }
-    match (uri.authority(), host) {
-        (Some(target), Some(host)) if !target.as_str().eq_ignore_ascii_case(host) => Err(bad_host()),
-        (Some(target), _) => Ok(target.as_str()),
-        (None, Some(host)) if !host.contains([',', ' ', '@', '/']) => Ok(host),
-        (None, _) => Err(bad_host()),
-    }
+    let named = match (uri.authority(), host) {
+        (Some(target), Some(host)) if !target.as_str().eq_ignore_ascii_case(host) => return Err(bad_host()),
+        (Some(target), _) => target.as_str(),
+        (None, Some(host)) => host,
+        (None, None) => return Err(bad_host()),
+    };
+    if named.contains([',', ' ', '@', '/']) { Err(bad_host()) } else { Ok(named) }
 }
 
 fn bad_host() -> Error {

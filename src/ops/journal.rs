@@ -76,9 +76,12 @@ pub async fn recover(platform: &Platform) -> Result<Vec<String>> {
         if !control.try_lock(lock_key(id)).await? {
             continue;
         }
+        // Between the list and the lock, its own process may have come to the end.
+        let unfinished = "select from public.operations where id = $1 and finished_at is null";
+        let abandoned = control.query_opt(unfinished, &[&id]).await?.is_some();
         let operation = Operation { id, control };
         match (kind.as_str(), tenant) {
-            (provision::KIND, Some(tenant)) => {
+            (provision::KIND, Some(tenant)) if abandoned => {
                 let outcome = provision::settle(operation, tenant).await?;
                 done.push(format!("creation of {subject}: {outcome}"));
             }

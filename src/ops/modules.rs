@@ -8,7 +8,7 @@ use super::Platform;
 use crate::db::{Failure, Place, Transaction};
 use crate::error::{Error, Kind, Result, nearest};
 use crate::pack::{Catalog, Pack, disable_sql, enable_sql, install_sql};
-use crate::tenant::Tenant;
+use crate::tenant::{State, Tenant, tenant_not_found};
 
 /// Ends what [`seat_sql`] began, in the same transaction.
 pub(super) const LEAVE_SEAT: &str = "reset role; set local search_path = public;";
@@ -72,9 +72,14 @@ pub(super) async fn lock_tenant(tx: &mut Transaction, tenant: Uuid) -> Result<()
 /// Switches a module on: a subscription to it where the plan does not hold it, and its packs in the tenant's schema,
 /// in one transaction.
 pub async fn module_enable(platform: &Platform, tenant: &Tenant, module: &str, actor: &str) -> Result<()> {
+    has_schema(tenant)?;
     let mut tx = platform.database.control().await?.begin().await?;
     lock_tenant(&mut tx, tenant.id).await?;
     known(&mut tx, module).await?;
+    let killed = "select from public.modules where code = $1 and kill_switch";
+    if tx.query_opt(killed, &[&module]).await?.is_some() {
+        return Err(Error::conflict(format!("Module '{module}' is switched off for everybody for now.")));
+    }
     let missing = related(&mut tx, MISSING, tenant.id, module).await?;
     if !missing.is_empty() {
         let message = format!("Module '{module}' needs {}, not enabled for this account.", quoted(&missing));
@@ -112,6 +117,7 @@ async fn install_missing(platform: &Platform, tx: &mut Transaction, tenant: &Ten
 
 /// Switches a module off: its tables stay and can only be read.
 pub async fn module_disable(platform: &Platform, tenant: &Tenant, module: &str, actor: &str) -> Result<()> {
+    has_schema(tenant)?;
     let mut tx = platform.database.control().await?.begin().await?;
     lock_tenant(&mut tx, tenant.id).await?;
     known(&mut tx, module).await?;
@@ -137,6 +143,13 @@ pub async fn module_disable(platform: &Platform, tenant: &Tenant, module: &str, 
     }
     history(&mut tx, tenant.id, "module.disabled", module, actor).await?;
     Ok(tx.commit().await?)
+}
+
+fn has_schema(tenant: &Tenant) -> Result<()> {
+    match tenant.state {
+        State::Active | State::Suspended => Ok(()),
+        State::Provisioning | State::Gone => Err(tenant_not_found()),
+    }
 }
 
 /// What a module needs, directly or not, and the tenant has not enabled.

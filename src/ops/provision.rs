@@ -244,11 +244,11 @@ pub(super) async fn settle(mut operation: Operation, tenant: Uuid) -> Result<&'s
 async fn undo(operation: Operation, tenant: Uuid) -> Result<()> {
     let id = operation.id;
     let mut tx = operation.control.begin().await?;
-    let sql = "delete from public.tenants where id = $1 and state = 'provisioning' returning bucket_id";
-    if let Some(row) = tx.query_opt(sql, &[&tenant]).await? {
-        let bucket: i32 = row.get(0);
-        tx.execute("update public.buckets set tenant_count = tenant_count - 1 where id = $1", &[&bucket]).await?;
-    }
+    // The bucket first, as `reserve` does: who wants the same name now waits instead of closing a circle.
+    let uncount = "update public.buckets b set tenant_count = b.tenant_count - 1
+        from public.tenants t where t.id = $1 and t.state = 'provisioning' and b.id = t.bucket_id";
+    tx.execute(uncount, &[&tenant]).await?;
+    tx.execute("delete from public.tenants where id = $1 and state = 'provisioning'", &[&tenant]).await?;
     conclude(&mut tx, id, "undone", None).await?;
     let control = tx.commit_and_keep().await?;
     Operation { id, control }.end().await

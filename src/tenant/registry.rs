@@ -62,6 +62,11 @@ impl Tenant {
         Ok(Self { id: row.get(0), subdomain: row.get(1), name: row.get(2), state, place: Arc::new(place) })
     }
 
+    /// Whether callers may learn that it exists.
+    pub fn is_known(&self) -> bool {
+        matches!(self.state, State::Active | State::Suspended)
+    }
+
     /// Refuses a tenant that is not in service.
     pub fn in_service(self: Arc<Self>) -> Result<Arc<Self>> {
         match self.state {
@@ -111,16 +116,21 @@ impl Tenants {
         match host {
             Host::Neutral | Host::Admin => Ok(None),
             Host::Subdomain(name) => self.by_subdomain(name).await.map(Some),
-            Host::Custom(name) => {
+            // Both kinds of names share a cache, and only the dot tells them apart.
+            Host::Custom(name) if name.contains('.') => {
                 let sql =
                     "select d.tenant_id from public.tenant_domains d where d.domain = $1 and d.verified_at is not null";
                 self.by_name(name, sql).await.map(Some)
             }
+            Host::Custom(_) => Err(tenant_not_found()),
         }
     }
 
     /// The tenant of a subdomain.
     pub async fn by_subdomain(&self, name: &str) -> Result<Arc<Tenant>> {
+        if name.contains('.') {
+            return Err(tenant_not_found());
+        }
         let sql = "select id from public.tenants where subdomain = $1 and state <> 'deleted'";
         self.by_name(name, sql).await
     }

@@ -61,6 +61,9 @@ impl Named {
     /// The tenant, if every name means it.
     pub async fn resolve(&self, tenants: &Tenants) -> Result<Arc<Tenant>> {
         let tenant = self.find(tenants).await?;
+        if !tenant.is_known() {
+            return Err(tenant_not_found());
+        }
         if !self.agrees(&tenant) {
             return Err(mismatch());
         }

@@ -14,7 +14,7 @@ use super::state::{Claim, State, write_private};
 use super::{DevArgs, binaries};
 use crate::app::{App, migrate_everything, open_database};
 use crate::cli::Exit;
-use crate::cli::context::{Context, source_of};
+use crate::cli::context::{Context, DEV_FOLDER, source_of};
 use crate::cli::interrupt::{first_signal, unless};
 use crate::cli::output::{Mark, say};
 use crate::cli::serve::listen;
@@ -99,7 +99,7 @@ impl Run<'_> {
         let Some((app, demo)) = unless(stop, self.prepare(config)).await? else { return Ok(Exit::Interrupted) };
         let ready = Ready::new(&app.config, demo);
         self.claim.announce(&State::of(&app.config, &ready.url))?;
-        self.context.out.note(&ready.block(&self.program()));
+        self.context.out.note(&ready.block(&self.myself()));
         let document = serde_json::to_value(&ready).map_err(Error::internal)?;
         if self.context.out.json() {
             self.context.out.document(&document)?;
@@ -176,10 +176,14 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// How to call us again: as we were called, unless by a bare name.
-    fn program(&self) -> String {
-        let called = std::env::args().next().unwrap_or_default();
-        if called.contains('/') { called } else { "insula".to_owned() }
+    /// How to call `insula dev` again: by the path that we were called by, with the same folder.
+    fn myself(&self) -> String {
+        let called = std::env::args().next().filter(|called| called.contains('/'));
+        let program = called.unwrap_or_else(|| "insula".to_owned());
+        match self.args.data_dir.to_string_lossy() {
+            folder if folder == DEV_FOLDER => format!("{program} dev"),
+            folder => format!("{program} dev --data-dir '{folder}'"),
+        }
     }
 
     /// Nobody shall read the addresses of a run that has ended.

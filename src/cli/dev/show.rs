@@ -54,8 +54,8 @@ impl Ready {
         }
     }
 
-    /// Where to look and how to sign in; `program` is how we were called.
-    pub(super) fn block(&self, program: &str) -> String {
+    /// Where to look and how to sign in; `dev` is how `insula dev` is called again.
+    pub(super) fn block(&self, dev: &str) -> String {
         let Some(first) = self.tenants.first() else { return String::new() };
         let owner = first.users.first().map_or("", |user| user.email.as_str());
         let width = self.tenants.iter().map(|tenant| tenant.url.len()).max().unwrap_or(0).max(self.admin_url.len());
@@ -65,13 +65,13 @@ impl Ready {
         text.push_str(&line(&capital(&first.subdomain), &first.url, owner));
         text.push_str(&format!("Docs       {}/docs\n", first.url));
         text.push_str(&format!(
-            "Try        curl -s '{}/api/v1/contacts?limit=3' -H \"Authorization: Bearer $({program} dev token {})\"\n",
+            "Try        curl -s '{}/api/v1/contacts?limit=3' -H \"Authorization: Bearer $({dev} token {})\"\n",
             first.url, first.subdomain
         ));
         if cfg!(target_os = "macos") && self.domain == "localhost" {
             text.push_str(&format!("Safari     needs this line in /etc/hosts: {}\n", self.hosts_line()));
         }
-        text.push_str(&format!("Ctrl-C stops; data is kept. `{program} dev reset` starts over."));
+        text.push_str(&format!("Ctrl-C stops; data is kept. `{dev} reset` starts over."));
         text
     }
 

@@ -62,15 +62,11 @@ pub(super) struct Claim {
 impl Claim {
     /// Makes the folder when it is missing; refuses one in which another process runs.
     pub(super) fn take(folder: &Path) -> Result<Self> {
-        fs::create_dir_all(folder).map_err(|error| unusable(folder, &error))?;
+        make(folder).map_err(|error| unusable(folder, &error))?;
         let lock = File::create(lock_file(folder)).map_err(|error| unusable(folder, &error))?;
         for _ in 0..TRIES {
             match lock.try_lock() {
-                Ok(()) => {
-                    // Nothing in here belongs into anybody's repository.
-                    fs::write(folder.join(".gitignore"), "*\n").map_err(|error| unusable(folder, &error))?;
-                    return Ok(Self { folder: folder.to_owned(), _lock: lock });
-                }
+                Ok(()) => return Ok(Self { folder: folder.to_owned(), _lock: lock }),
                 Err(TryLockError::WouldBlock) => sleep(PAUSE),
                 Err(TryLockError::Error(error)) => return Err(unusable(folder, &error)),
             }
@@ -119,6 +115,15 @@ impl Drop for Claim {
     }
 }
 
+/// A folder that we make ourselves says that nothing in it belongs into anybody's repository.
+fn make(folder: &Path) -> std::io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder)?;
+    fs::write(folder.join(".gitignore"), "*\n")
+}
+
 /// How to join the `insula dev` of a folder, when it runs and serves.
 pub(in crate::cli) fn running(folder: &Path) -> Result<Option<State>> {
     let Ok(lock) = File::open(lock_file(folder)) else { return Ok(None) };
@@ -162,4 +167,25 @@ fn lock_file(folder: &Path) -> PathBuf {
 
 fn unusable(path: &Path, error: &std::io::Error) -> Error {
     Error::unavailable(format!("{} cannot be used: {error}.", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_has_one_user_and_its_secrets_one_reader() {
+        let folder = std::env::temp_dir().join(format!("insula-claim-{}", std::process::id()));
+        let claim = Claim::take(&folder).unwrap();
+        assert!(Claim::take(&folder).err().unwrap().to_string().contains("already"));
+        let key = claim.key().unwrap();
+        assert_eq!(claim.key().unwrap(), key);
+        assert_eq!(fs::metadata(claim.key_file()).unwrap().permissions().mode() & 0o777, 0o600);
+        drop(claim);
+        assert!(running(&folder).unwrap().is_none());
+        assert_eq!(Claim::take(&folder).unwrap().key().unwrap(), key);
+        fs::remove_dir_all(folder).unwrap();
+    }
 }

@@ -1,0 +1,323 @@
+//! Every operation tried as everybody who may not. The operations come from the route tables and the catalogue: what is
+//! added there is tried here without a word, and no refusal costs a connection to the tenant's data.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use insula::http::routes::{Policy, Route, operator_routes, tenant_routes};
+use insula::pack::{self, Catalog, Resource, Verb};
+use reqwest::Method;
+use uuid::Uuid;
+
+use crate::world::{Answer, World};
+
+/// Tenant routes for anybody. These lists may only shrink.
+const PUBLIC: [&str; 2] = ["POST /api/v1/auth/login", "POST /api/v1/signup"];
+/// Operator routes for anybody.
+const OPERATOR_PUBLIC: [&str; 1] = ["POST /api/v1/auth/login"];
+/// Tenant routes that need no right besides being signed in.
+const RIGHTLESS: [&str; 2] = ["GET /api/v1/me", "GET /api/v1/modules"];
+/// The module that cannot be switched off for one tenant.
+const MANDATORY: &str = "system_admin";
+
+/// A route with its places filled in.
+struct Operation {
+    method: Method,
+    path: String,
+    /// Module and permission that it needs.
+    right: Option<(String, String)>,
+    /// Whether the resource offers it.
+    offered: bool,
+}
+
+impl Operation {
+    fn new(route: &Route, path: String, module: &str, permission: &str, offered: bool) -> Self {
+        let right = Some((module.to_owned(), permission.to_owned()));
+        Self { method: route.method.clone(), path, right, offered }
+    }
+}
+
+/// Every operation of a tenant that needs a token.
+fn tenant_operations(catalog: &Catalog) -> Vec<Operation> {
+    tenant_routes()
+        .iter()
+        .filter(|route| route.policy != Policy::Public)
+        .flat_map(|route| expand(catalog, route))
+        .collect()
+}
+
+fn expand(catalog: &Catalog, route: &Route) -> Vec<Operation> {
+    let path = || route.path.replace("{id}", &Uuid::now_v7().to_string());
+    let on = |resource: &Resource| path().replace("{resource}", &resource.name);
+    let operations: Vec<Operation> = match route.policy {
+        Policy::SignedIn => vec![Operation { method: route.method.clone(), path: path(), right: None, offered: true }],
+        Policy::Resource(verb) => {
+            let offered = |resource: &Resource| resource.methods.contains(&pack_method(route, verb));
+            let one = |resource: &Resource| {
+                Operation::new(route, on(resource), &resource.module, resource.permission(verb), offered(resource))
+            };
+            catalog.resources().map(|resource| one(resource)).collect()
+        }
+        Policy::Action => {
+            let all = catalog
+                .resources()
+                .flat_map(|resource| resource.actions.values().map(move |action| (resource, action)));
+            all.map(|(resource, action)| {
+                let path = on(resource).replace("{action}", action.name.as_str());
+                Operation::new(route, path, &resource.module, &action.permission, true)
+            })
+            .collect()
+        }
+        Policy::Report => {
+            let one = |report: &pack::Report| {
+                Operation::new(
+                    route,
+                    path().replace("{report}", &report.name),
+                    &report.module,
+                    &report.permission,
+                    true,
+                )
+            };
+            catalog.reports().map(|report| one(report)).collect()
+        }
+        Policy::Public | Policy::Operator | Policy::TenantAdmin => panic!("{} is no tenant route", route.path),
+    };
+    assert!(!operations.is_empty(), "nothing to try for {}", route.path);
+    for operation in &operations {
+        assert!(!operation.path.contains('{'), "teach this test to fill in {}", operation.path);
+    }
+    operations
+}
+
+/// What a pack says in its manifest to offer a route.
+fn pack_method(route: &Route, verb: Verb) -> pack::Method {
+    match verb {
+        Verb::View if route.path.contains("{id}") => pack::Method::Get,
+        Verb::View => pack::Method::List,
+        Verb::Create => pack::Method::Create,
+        Verb::Edit => pack::Method::Update,
+        Verb::Delete => pack::Method::Delete,
+    }
+}
+
+/// The operators' operations that need a token, with their policies; about a tenant that exists.
+fn operator_operations(tenant: &str) -> Vec<(Operation, Policy)> {
+    let guarded = operator_routes().into_iter().filter(|route| route.policy != Policy::Public);
+    guarded
+        .map(|route| {
+            let path = route.path.replace("{id}", tenant).replace("{code}", "crm");
+            assert!(!path.contains('{'), "teach this test to fill in {path}");
+            (Operation { method: route.method, path, right: None, offered: true }, route.policy)
+        })
+        .collect()
+}
+
+/// Tries an operation. The body cannot be read: whoever gets as far as reading it was not refused in time.
+async fn attempt(world: &World, host: &str, operation: &Operation, token: Option<&str>) -> Answer {
+    let mut request = world.request(operation.method.clone(), host, &operation.path);
+    if let Some(token) = token {
+        request = request.bearer(token);
+    }
+    if [Method::POST, Method::PUT, Method::PATCH].contains(&operation.method) {
+        request = request.body("application/json", "{");
+    }
+    request.send().await
+}
+
+#[track_caller]
+fn expect(answer: &Answer, operation: &Operation, status: u16, code: &str) {
+    let what = format!("{} {}: {}", operation.method, operation.path, answer.text);
+    assert_eq!(answer.status.as_u16(), status, "{what}");
+    assert_eq!(answer.problem(status)["code"], code, "{what}");
+    assert_eq!(answer.headers.contains_key("www-authenticate"), status == 401, "{what}");
+    if status == 401 {
+        assert_eq!(answer.headers["www-authenticate"], "Bearer", "{what}");
+    }
+}
+
+/// Connections of the buckets' logins, which alone reach tenants' rows on behalf of users.
+async fn bucket_connections(world: &World) -> i64 {
+    let sql = "select count(*) from pg_stat_activity a join public.buckets b on b.login_role = a.usename
+        where a.datname = current_database()";
+    world.superuser().await.query_one(sql, &[]).await.unwrap().get(0)
+}
+
+/// Users of `acme` and operators made by hand, with the demo's password.
+const PEOPLE: &str = "
+    set search_path = tenant_acme, insula;
+    insert into sys_role (code, name) values ('nothing', 'No rights at all');
+    insert into sys_user (email, first_name) values ('powerless@acme.test', 'Powerless');
+    insert into sys_user_role select u.id, r.id from sys_user u, sys_role r
+      where u.email = 'powerless@acme.test' and r.code = 'nothing';
+    insert into sys_credential (user_id, password_hash)
+      select p.id, c.password_hash from sys_user p, sys_user o join sys_credential c on c.user_id = o.id
+      where p.email = 'powerless@acme.test' and o.email = 'owner@acme.test';
+    insert into public.operators (email, name, role, password_hash)
+      select r || '@insula.test', r, r, o.password_hash from public.operators o, unnest(array['billing', 'read_only']) r;";
+
+async fn with_people(world: &World) {
+    world.superuser().await.batch_execute(PEOPLE).await.unwrap();
+}
+
+#[test]
+fn the_exceptions_only_shrink() {
+    let names = |routes: Vec<Route>, policy: Policy| -> BTreeSet<String> {
+        let all = routes.into_iter().filter(|route| route.policy == policy);
+        all.map(|route| format!("{} {}", route.method, route.path)).collect()
+    };
+    let set = |list: &[&str]| -> BTreeSet<String> { list.iter().map(|&name| name.to_owned()).collect() };
+    assert_eq!(names(tenant_routes(), Policy::Public), set(&PUBLIC));
+    assert_eq!(names(tenant_routes(), Policy::SignedIn), set(&RIGHTLESS));
+    assert_eq!(names(operator_routes(), Policy::Public), set(&OPERATOR_PUBLIC));
+}
+
+#[tokio::test]
+async fn nobody_and_strangers_get_nowhere() {
+    let world = World::new().await;
+    let (stranger, operator) = (world.token("techstart", "owner").await, world.operator().await);
+    for operation in tenant_operations(world.app.engine.catalog()) {
+        for token in [None, Some("garbage"), Some(operator.as_str())] {
+            expect(&attempt(&world, "acme", &operation, token).await, &operation, 401, "unauthenticated");
+        }
+        if operation.method == Method::GET {
+            assert_eq!(
+                world.request(Method::HEAD, "acme", &operation.path).send().await.status,
+                401,
+                "HEAD {}",
+                operation.path
+            );
+        }
+        expect(&attempt(&world, "acme", &operation, Some(&stranger)).await, &operation, 403, "tenant_mismatch");
+    }
+    let unknown = Operation { method: Method::GET, path: "/api/v1/nothing".into(), right: None, offered: false };
+    expect(&attempt(&world, "acme", &unknown, None).await, &unknown, 401, "unauthenticated");
+    assert_eq!(bucket_connections(&world).await, 0, "a refusal reached for the tenant's data");
+}
+
+#[tokio::test]
+async fn without_the_right_the_permission_is_named_and_nothing_else_happens() {
+    let world = World::new().await;
+    with_people(&world).await;
+    let powerless = world.token("acme", "powerless").await;
+    for operation in tenant_operations(world.app.engine.catalog()) {
+        let answer = attempt(&world, "acme", &operation, Some(&powerless)).await;
+        match &operation.right {
+            Some((_, permission)) => {
+                expect(&answer, &operation, 403, "forbidden");
+                let hint = answer.json()["hint"].as_str().unwrap().to_owned();
+                assert_eq!(hint, format!("It needs the permission `{permission}`."), "{}", operation.path);
+            }
+            None => assert_eq!(answer.status, 200, "{}: {}", operation.path, answer.text),
+        }
+    }
+    assert_eq!(bucket_connections(&world).await, 0, "a refusal reached for the tenant's data");
+    let owner = world.user("acme", "owner").await;
+    owner.get("/api/v1/contacts").await.ok();
+    assert!(bucket_connections(&world).await > 0, "an answer comes from the tenant's data");
+}
+
+#[tokio::test]
+async fn a_module_that_is_off_says_so_in_the_promised_words() {
+    let world = World::new().await;
+    let (owner, staff) = (world.token("acme", "owner").await, world.staff().await);
+    let acme = world.tenant_id("acme").await;
+    assert_eq!(staff.delete(&format!("/api/v1/tenants/{acme}/modules/crm")).await.status, 204);
+    assert_eq!(staff.delete(&format!("/api/v1/tenants/{acme}/modules/{MANDATORY}")).await.status, 409);
+    let mut tried = BTreeMap::new();
+    for operation in tenant_operations(world.app.engine.catalog()) {
+        let Some((module, _)) = operation.right.as_ref().filter(|(module, _)| module != MANDATORY) else { continue };
+        let answer = attempt(&world, "acme", &operation, Some(&owner)).await;
+        expect(&answer, &operation, 403, "module_not_enabled");
+        let words = format!("Module '{module}' is not enabled for your account. Please upgrade your subscription.");
+        assert_eq!(answer.json()["detail"], words);
+        *tried.entry(module.clone()).or_insert(0) += 1;
+    }
+    assert!(tried["crm"] > 40, "{tried:?}");
+    assert_eq!(bucket_connections(&world).await, 0, "a refusal reached for the tenant's data");
+}
+
+#[tokio::test]
+async fn the_kill_switch_turns_every_module_off() {
+    let world = World::new().await;
+    world.superuser().await.execute("update public.modules set kill_switch = true", &[]).await.unwrap();
+    let owner = world.token("acme", "owner").await;
+    for operation in tenant_operations(world.app.engine.catalog()) {
+        let answer = attempt(&world, "acme", &operation, Some(&owner)).await;
+        match operation.right {
+            Some(_) => expect(&answer, &operation, 403, "module_not_enabled"),
+            None => assert_eq!(answer.status, 200, "{}: {}", operation.path, answer.text),
+        }
+    }
+    assert_eq!(bucket_connections(&world).await, 0, "a refusal reached for the tenant's data");
+}
+
+#[tokio::test]
+async fn operators_routes_are_closed_to_everybody_else() {
+    let world = World::new().await;
+    with_people(&world).await;
+    let owner = world.token("acme", "owner").await;
+    let acme = world.tenant_id("acme").await;
+    for (operation, policy) in operator_operations(&acme) {
+        for token in [None, Some("garbage"), Some(owner.as_str())] {
+            expect(&attempt(&world, "admin", &operation, token).await, &operation, 401, "unauthenticated");
+        }
+        // On a tenant's host the same address means something of the tenant, or nothing.
+        assert!(!attempt(&world, "acme", &operation, None).await.status.is_success(), "{}", operation.path);
+        for mailbox in ["billing", "read_only"] {
+            let token = world.operator_token(mailbox).await;
+            let answer = attempt(&world, "admin", &operation, Some(&token)).await;
+            match policy {
+                Policy::TenantAdmin => expect(&answer, &operation, 403, "forbidden"),
+                _ => assert_eq!(answer.status, 200, "{}: {}", operation.path, answer.text),
+            }
+        }
+    }
+    let untouched = "select count(*) from public.tenants where state = 'active'";
+    assert_eq!(world.superuser().await.query_one(untouched, &[]).await.unwrap().get::<_, i64>(0), 3);
+    assert_eq!(bucket_connections(&world).await, 0, "a refusal reached for the tenant's data");
+}
+
+#[tokio::test]
+async fn what_a_resource_does_not_offer_is_405_even_for_the_owner() {
+    let world = World::new().await;
+    let owner = world.token("acme", "owner").await;
+    let operations = tenant_operations(world.app.engine.catalog());
+    let missing: Vec<&Operation> = operations.iter().filter(|operation| !operation.offered).collect();
+    assert!(!missing.is_empty());
+    for operation in missing {
+        expect(&attempt(&world, "acme", operation, Some(&owner)).await, operation, 405, "method_not_allowed");
+    }
+    assert_eq!(bucket_connections(&world).await, 0, "a refusal reached for the tenant's data");
+}
+
+#[tokio::test]
+async fn a_verb_without_a_route_is_405_with_the_verbs_that_there_are() {
+    let world = World::new().await;
+    let faces = [
+        ("acme", tenant_routes(), world.token("acme", "owner").await),
+        ("admin", operator_routes(), world.operator().await),
+    ];
+    for (host, routes, token) in faces {
+        let mut verbs: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+        for route in &routes {
+            let there = verbs.entry(route.path).or_default();
+            there.insert(route.method.to_string());
+            if route.method == Method::GET {
+                there.insert("HEAD".to_owned());
+            }
+        }
+        for (path, there) in verbs {
+            for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS] {
+                if there.contains(method.as_str()) {
+                    continue;
+                }
+                let path = path.replace(['{', '}'], "");
+                let operation = Operation { method, path, right: None, offered: false };
+                let answer = attempt(&world, host, &operation, Some(&token)).await;
+                expect(&answer, &operation, 405, "method_not_allowed");
+                let allow = answer.headers["allow"].to_str().unwrap();
+                let allowed: BTreeSet<String> = allow.split(',').map(|verb| verb.trim().to_owned()).collect();
+                assert_eq!(allowed, there, "{} {}", operation.method, operation.path);
+            }
+        }
+    }
+}
