@@ -43,18 +43,23 @@ pub struct App {
     pub engine: Engine,
     /// Counters.
     pub metrics: &'static Metrics,
+    /// Says that no new work is taken.
+    pub draining: CancellationToken,
     /// Ends background work.
     pub stop: CancellationToken,
 }
 
 /// The door to the database, without the rest: for commands.
 pub fn open_database(config: &Config) -> Result<Database> {
-    let key = config.encryption.key.expose();
-    if key.is_empty() {
+    if config.database.url.expose().is_empty() {
+        return Err(Error::malformed("No database is configured.")
+            .hint("Set DATABASE_URL=postgresql://user:password@host:5432/insula, or run `insula dev`."));
+    }
+    if config.encryption.key.expose().is_empty() {
         return Err(Error::malformed("No encryption key is configured.")
             .hint("Make one with `insula key generate` and set INSULA_ENCRYPTION_KEY or INSULA_ENCRYPTION_KEY_FILE."));
     }
-    Database::new(config, SealingKey::from_base64(key)?, &METRICS)
+    Database::new(config, SealingKey::from_base64(config.encryption.key.expose())?, &METRICS)
 }
 
 /// Database and catalogue, for commands on whole tenants. `public` must be up to date.
@@ -115,6 +120,7 @@ impl App {
             authenticator: Authenticator::new(database.clone(), keyring, hasher.clone(), life),
             engine: Engine::new(database.clone(), platform.catalog.clone()),
             metrics: &METRICS,
+            draining: CancellationToken::new(),
             stop: CancellationToken::new(),
             hasher,
             config,

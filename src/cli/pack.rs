@@ -11,8 +11,8 @@ use super::output::Mark;
 use crate::app::open_database;
 use crate::config::Config;
 use crate::db::pending_public;
-use crate::error::{Error, Kind, Result};
-use crate::pack::{Pack, Packs, load_catalog};
+use crate::error::{Error, Result};
+use crate::pack::{Pack, Packs, check_catalog};
 
 #[derive(Args)]
 pub(super) struct PackArgs {
@@ -55,7 +55,7 @@ async fn check(context: &Context, folder: Option<&Path>) -> Result<Exit> {
     if found.is_empty() && !context.out.json() { Ok(Exit::Done) } else { refused(context, &found) }
 }
 
-/// Runs the files in the template schema, where there is a database; gives the complaints.
+/// Runs the files in a schema of their own, where there is a database; gives the complaints.
 async fn check_sql(context: &Context, config: &Config, packs: Packs) -> Result<Vec<String>> {
     if config.database.url.expose().is_empty() {
         let what = "SQL and the names of tables, columns and functions: that needs a database";
@@ -68,12 +68,11 @@ async fn check_sql(context: &Context, config: &Config, packs: Packs) -> Result<V
         context.out.line(Mark::Warning, "not checked", "SQL: the public schema is behind, run `insula migrate`");
         return Ok(Vec::new());
     }
-    match load_catalog(&database, packs).await {
-        Ok(_) => context.out.line(Mark::Good, "SQL", "tables, columns, functions"),
-        Err(error) if error.kind() == Kind::Unavailable => return Err(error),
-        Err(error) => return Ok(complaints(&error)),
+    let found = check_catalog(&database, packs).await?;
+    if found.is_empty() {
+        context.out.line(Mark::Good, "SQL", "tables, columns, functions, row scopes");
     }
-    Ok(Vec::new())
+    Ok(found.iter().map(ToString::to_string).collect())
 }
 
 /// The lines of a refusal, one for each complaint.

@@ -15,6 +15,8 @@ use crate::ident::Ident;
 
 const DEFAULTS: &str = include_str!("default.toml");
 const MASK: &str = "********";
+/// Variables with our prefix that belong to single commands.
+const NO_SETTINGS: [&str; 3] = ["config", "owner_password", "operator_password"];
 const SECRETS: [&str; 2] = ["database.url", "encryption.key"];
 
 /// A value that nothing prints.
@@ -135,7 +137,7 @@ impl Layers {
         if let Some(url) = variable("DATABASE_URL") {
             figment = figment.merge(Serialized::global("database.url", url));
         }
-        let env = Env::prefixed("INSULA_").ignore(&["config"]).map(|key| dotted(key.as_str()).into());
+        let env = Env::prefixed("INSULA_").ignore(&NO_SETTINGS).map(|key| dotted(key.as_str()).into());
         let mut layers = Self(figment);
         for (key, path) in
             env.iter().filter_map(|(key, path)| Some((key.as_str().strip_suffix("_file")?.to_owned(), path)))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{ErrorPosition, SqlState};
 
 use crate::error::{Error, Kind};
 
@@ -16,16 +16,18 @@ pub struct Failure {
     /// The server's detail; for a domain error the machine code.
     pub detail: Option<String>,
     /// The violated constraint.
-    pub constraint: Option<String>,
+    pub constraint: Option<Box<str>>,
     /// The column, where the server names one.
-    pub column: Option<String>,
+    pub column: Option<Box<str>>,
+    /// Character of the statement's text at which it is wrong, from 1.
+    pub position: Option<u32>,
 }
 
 impl Failure {
     /// A fault of ours in using the driver.
     pub fn internal(message: &str) -> Self {
         let state = Some(SqlState::INTERNAL_ERROR);
-        Self { state, message: message.to_owned(), detail: None, constraint: None, column: None }
+        Self { state, message: message.to_owned(), detail: None, constraint: None, column: None, position: None }
     }
 
     /// Whether the connection is gone, so that a read may be tried once more on another.
@@ -70,11 +72,26 @@ impl From<&tokio_postgres::Error> for Failure {
                 state: Some(db.code().clone()),
                 message: db.message().to_owned(),
                 detail: db.detail().map(str::to_owned),
-                constraint: db.constraint().map(str::to_owned),
-                column: db.column().map(str::to_owned),
+                constraint: db.constraint().map(Box::from),
+                column: db.column().map(Box::from),
+                position: original_position(db),
             },
-            None => Self { state: None, message: chain(error), detail: None, constraint: None, column: None },
+            None => Self {
+                state: None,
+                message: chain(error),
+                detail: None,
+                constraint: None,
+                column: None,
+                position: None,
+            },
         }
+    }
+}
+
+fn original_position(error: &tokio_postgres::error::DbError) -> Option<u32> {
+    match error.position() {
+        Some(ErrorPosition::Original(at)) => Some(*at),
+        _ => None,
     }
 }
 
@@ -102,6 +119,9 @@ impl From<Failure> for Error {
             "23505" => Self::conflict("There is such a record already."),
             "23503" => Self::conflict("A record that this one needs, or is needed by, stands in the way."),
             "23P01" => Self::conflict("This overlaps with an existing record."),
+            "28P01" | "28000" | "3D000" => {
+                Self::unavailable("The database refuses our sign-in.").hint("Check `database.url` or DATABASE_URL.")
+            }
             "42501" => Self::forbidden("You may not do this."),
             "25006" => Self::new(Kind::MethodNotAllowed, "method_not_allowed", "This method must not change anything."),
             "40001" | "40P01" => {

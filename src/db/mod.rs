@@ -68,10 +68,6 @@ struct Inner {
 impl Database {
     /// Prepares the pools; no connection is opened yet.
     pub fn new(config: &Config, sealing: SealingKey, metrics: &'static Metrics) -> Result<Self> {
-        if config.database.url.expose().is_empty() {
-            return Err(Error::malformed("No database is configured.")
-                .hint("Set DATABASE_URL=postgresql://user:password@host:5432/insula, or run `insula dev`."));
-        }
         let endpoint = Endpoint::parse(&config.database)?;
         let instance = Ident::new(config.instance.clone())?;
         let session = endpoint.session("insula control", CONTROL_SESSION);

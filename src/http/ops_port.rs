@@ -28,7 +28,7 @@ pub fn router(app: Arc<App>) -> Router {
 /// Ready when the control database answers and is up to date; packs were loaded before this port opened.
 async fn ready(State(app): State<Arc<App>>) -> Response {
     let reason = match pending_public(&app.platform.database).await {
-        _ if app.stop.is_cancelled() => Some("shutting down".to_owned()),
+        _ if app.draining.is_cancelled() => Some("shutting down".to_owned()),
         Ok(pending) if pending.is_empty() => None,
         Ok(pending) => Some(format!("{} migrations are pending", pending.len())),
         Err(error) => Some(error.to_string()),

@@ -63,7 +63,7 @@ pub async fn serve(app: Arc<App>, listeners: Listeners, stop: impl Future<Output
     let ops = tokio::spawn(ops.into_future());
     let connections = GracefulShutdown::new();
     accept_until(stop, &listeners.service, &front, &connections, &settings).await;
-    app.stop.cancel();
+    app.draining.cancel();
     drop(listeners.service);
     let grace = Duration::from_secs(settings.shutdown_grace_seconds);
     if tokio::time::timeout(grace, connections.shutdown()).await.is_err() {

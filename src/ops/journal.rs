@@ -82,7 +82,13 @@ pub async fn recover(platform: &Platform) -> Result<Vec<String>> {
         let operation = Operation { id, control };
         match (kind.as_str(), tenant) {
             (provision::KIND, Some(tenant)) if abandoned => {
-                let outcome = provision::settle(operation, tenant).await?;
+                let outcome = provision::settle(operation, tenant).await.unwrap_or_else(|error| {
+                    tracing::warn!(
+                        context = error.private_context(),
+                        "creation of {subject} cannot be settled: {error}"
+                    );
+                    "not settled, see the log"
+                });
                 done.push(format!("creation of {subject}: {outcome}"));
             }
             _ => operation.end().await?,

@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use serde::Serialize;
+
 use super::manifest::{ActionEntry, ResourceEntry};
 use super::source::Pack;
+use crate::db::Failure;
 use crate::error::{Error, nearest};
 use crate::ident::Ident;
 
@@ -21,7 +24,7 @@ pub(super) const INPUT_TYPES: [&str; 8] = ["uuid", "text", "int", "numeric", "bo
 const VERBS: [&str; 4] = ["view", "create", "edit", "delete"];
 
 /// One thing that is wrong with a pack.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Complaint {
     file: String,
     line: usize,
@@ -36,7 +39,14 @@ impl Complaint {
     /// About the first line of the manifest that holds `word`.
     pub(super) fn in_manifest(pack: &Pack, word: &str, why: impl Into<String>) -> Self {
         let line = pack.text.lines().position(|line| line.contains(word)).map_or(0, |at| at + 1);
-        Self::new(format!("sql/{}/pack.toml", pack.manifest.code), line, why)
+        Self::new(format!("{}/pack.toml", pack.folder), line, why)
+    }
+
+    /// About the place in a file that PostgreSQL refused.
+    pub(super) fn in_sql(pack: &Pack, file: &str, text: &str, failure: &Failure) -> Self {
+        let before = |at: u32| text.chars().take(at.saturating_sub(1) as usize).filter(|c| *c == '\n').count() + 1;
+        let line = failure.position.map_or(0, before);
+        Self::new(format!("{}/{file}", pack.folder), line, format!("PostgreSQL refuses it: {}", failure.message))
     }
 
     /// All complaints as one error.

@@ -12,4 +12,4 @@ pub use check::{Complaint, check};
 pub use install::{disable_sql, enable_sql, install_sql, schema_sql};
 pub use manifest::{Manifest, Method};
 pub use source::{Pack, Packs};
-pub use template::load_catalog;
+pub use template::{check_catalog, load_catalog};

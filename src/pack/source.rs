@@ -16,6 +16,8 @@ static EMBEDDED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/sql");
 /// A pack as it was read.
 #[derive(Debug, Clone)]
 pub struct Pack {
+    /// The folder it was read from.
+    pub folder: String,
     /// Its manifest.
     pub manifest: Manifest,
     /// The manifest's text, for naming lines in complaints.
@@ -74,7 +76,13 @@ impl Pack {
             complaints.push(Complaint::new(at("V1__….sql"), 0, "is missing: a pack has at least one file"));
         }
         if complaints.is_empty() {
-            Ok(Self { manifest, text, files: numbered.into_iter().map(|(_, file)| file).collect(), demo })
+            Ok(Self {
+                folder: folder.to_owned(),
+                manifest,
+                text,
+                files: numbered.into_iter().map(|(_, file)| file).collect(),
+                demo,
+            })
         } else {
             Err(complaints)
         }

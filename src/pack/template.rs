@@ -9,51 +9,86 @@ use super::catalog::{Action, Catalog, Column, Constraint, Input, Kind, Report, R
 use super::check::{Complaint, did_you_mean, reserved_column};
 use super::manifest::{ActionEntry, ResourceEntry};
 use super::source::{Pack, Packs};
-use crate::db::{Control, Database, Transaction};
+use crate::db::{Database, Failure, Transaction};
 use crate::error::{Error, Result};
 use crate::ident::Ident;
 
 const SCHEMA: &str = "insula_template";
+const CHECK_SCHEMA: &str = "insula_pack_check";
 const LOCK: i64 = 0x1_6e5_0a2;
 
 /// Columns that the service keeps.
 const KEPT: [&str; 5] = ["id", "created_at", "created_by", "updated_at", "row_version"];
 
 /// Builds the template schema when the packs changed since the last start, and reads the catalogue from it.
+///
+/// Everything happens in one transaction: another process sees the old template or the new one.
 pub async fn load_catalog(database: &Database, packs: Packs) -> Result<Catalog> {
     let fingerprint = packs.fingerprint();
-    let mut control = database.control().await?;
+    let mut tx = database.control().await?.begin().await?;
     let sql = "select coalesce(obj_description(to_regnamespace($1), 'pg_namespace') = $2, false)";
-    let fresh: bool = control.query(sql, &[&SCHEMA, &fingerprint]).await?[0].get(0);
+    let fresh: bool = tx.query(sql, &[&SCHEMA, &fingerprint]).await?[0].get(0);
     if !fresh {
-        control = build(control, &packs, &fingerprint).await?;
+        tx.query("select pg_advisory_xact_lock($1)", &[&LOCK]).await?;
+        tx.batch(&format!("drop schema if exists {SCHEMA} cascade")).await?;
+        build(&mut tx, SCHEMA, &packs).await?.map_err(|complaint| Complaint::refuse(vec![complaint]))?;
+        tx.batch(&format!("comment on schema {SCHEMA} is '{fingerprint}'")).await?;
     }
-    let shape = read(&mut control).await?;
+    let shape = read(&mut tx, SCHEMA).await?;
+    tx.commit().await?;
     assemble(packs, &shape).map_err(Complaint::refuse)
 }
 
-/// Everything happens in one transaction: another process sees the old template or the new one.
-async fn build(control: Control, packs: &Packs, fingerprint: &str) -> Result<Control> {
-    let mut tx = control.begin().await?;
-    tx.batch(&format!(
-        "select pg_advisory_xact_lock({LOCK}); drop schema if exists {SCHEMA} cascade; create schema {SCHEMA};"
-    ))
-    .await?;
-    tx.batch(&format!("set local search_path = {SCHEMA}, insula, pg_temp")).await?;
-    for pack in packs.iter() {
-        for file in &pack.files {
-            run_file(&mut tx, pack, &file.name, &file.sql).await?;
+/// What is wrong with packs as PostgreSQL sees them. Nothing of it stays.
+pub async fn check_catalog(database: &Database, packs: Packs) -> Result<Vec<Complaint>> {
+    let mut tx = database.control().await?.begin().await?;
+    let found = match build(&mut tx, CHECK_SCHEMA, &packs).await? {
+        Err(complaint) => vec![complaint],
+        Ok(()) => {
+            let shape = read(&mut tx, CHECK_SCHEMA).await?;
+            assemble(packs, &shape).err().unwrap_or_default()
         }
-    }
-    tx.batch(&format!("comment on schema {SCHEMA} is '{fingerprint}'")).await?;
-    Ok(tx.commit_and_keep().await?)
+    };
+    tx.rollback().await?;
+    Ok(found)
 }
 
-async fn run_file(tx: &mut Transaction, pack: &Pack, name: &str, sql: &str) -> Result<()> {
-    tx.batch(sql).await.map_err(|failure| {
-        let message = format!("sql/{}/{name} is refused by PostgreSQL: {}.", pack.manifest.code, failure.message);
-        Error::new(crate::error::Kind::Internal, "pack_refused", message).context(failure.code())
-    })
+async fn build(tx: &mut Transaction, schema: &str, packs: &Packs) -> Result<Result<(), Complaint>> {
+    tx.batch(&format!("create schema {schema}; set local search_path = {schema}, insula, pg_temp")).await?;
+    for pack in packs.iter() {
+        for file in &pack.files {
+            if let Err(failure) = tx.batch(&file.sql).await {
+                return refused(failure, |failure| Complaint::in_sql(pack, &file.name, &file.sql, failure));
+            }
+        }
+        for (word, sql) in manifest_sql(pack) {
+            if let Err(failure) = tx.batch(&sql).await {
+                let why = format!("PostgreSQL refuses it: {}", failure.message);
+                return refused(failure, |_| Complaint::in_manifest(pack, &word, why));
+            }
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// A lost connection is no fault of the pack.
+fn refused(failure: Failure, complain: impl FnOnce(&Failure) -> Complaint) -> Result<Result<(), Complaint>> {
+    if failure.is_connection() { Err(failure.into()) } else { Ok(Err(complain(&failure))) }
+}
+
+/// The SQL inside a manifest, with the word that names its line: what tenants get as policies and grants.
+fn manifest_sql(pack: &Pack) -> Vec<(String, String)> {
+    let scopes = pack.manifest.resource.iter().filter_map(|(name, entry)| {
+        let scope = entry.scope.as_ref()?;
+        let sql = format!("create policy scope on {} using ({scope}) with check ({scope})", entry.table);
+        Some((format!("[resource.{name}]"), sql))
+    });
+    let functions = pack
+        .manifest
+        .execute
+        .iter()
+        .map(|signature| (signature.clone(), format!("revoke execute on function {signature} from public")));
+    scopes.chain(functions).collect()
 }
 
 /// What PostgreSQL knows of the template.
@@ -93,8 +128,8 @@ struct ConstraintShape {
     sentence: Option<String>,
 }
 
-async fn read(control: &mut Control) -> Result<Shape> {
-    let rows = control.query(include_str!("introspect.sql"), &[&SCHEMA]).await?;
+async fn read(tx: &mut Transaction, schema: &str) -> Result<Shape> {
+    let rows = tx.query(include_str!("introspect.sql"), &[&schema]).await?;
     let document: serde_json::Value =
         rows.first().map(|row| row.get(0)).ok_or_else(|| Error::internal("the template schema is missing"))?;
     serde_json::from_value(document).map_err(Error::internal)

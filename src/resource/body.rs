@@ -175,7 +175,9 @@ fn scalar_text(kind: Kind, text: &str) -> Result<String, String> {
         Kind::Numeric => is_decimal(text).then_some(()).ok_or("must be a decimal number such as 12.50"),
         Kind::Boolean => matches!(text, "true" | "false").then_some(()).ok_or("must be true or false"),
         Kind::Date => is_date(text).then_some(()).ok_or("must be a date such as 2026-07-16"),
-        Kind::Timestamp => return timestamp(text).ok_or_else(|| "must be a time such as 2026-07-16T09:30:00Z".to_owned()),
+        Kind::Timestamp => {
+            return timestamp(text).ok_or_else(|| "must be a time such as 2026-07-16T09:30:00Z".to_owned());
+        }
         Kind::Text | Kind::Json | Kind::Array | Kind::Other => {
             (!text.contains('\0')).then_some(()).ok_or("must not contain a NUL character")
         }

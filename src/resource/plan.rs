@@ -85,10 +85,11 @@ impl<'a> Shape<'a> {
     /// A refusal by PostgreSQL of a value that only it can judge, such as an interval.
     pub fn unfit(&self, request: &ListRequest, refusal: Error) -> Error {
         let judged = |name: &str| self.columns.iter().any(|c| c.name.as_str() == name && c.kind == Kind::Other);
-        let unfit = request.filters.iter().filter(|filter| judged(&filter.column)).fold(
-            Error::malformed("The query is not valid.").context(refusal.private_context()),
-            |error, filter| error.parameter(&filter.column, "invalid_value", "does not fit the type of the column"),
-        );
+        let unfit =
+            request.filters.iter().filter(|filter| judged(&filter.column)).fold(
+                Error::malformed("The query is not valid.").context(refusal.private_context()),
+                |error, filter| error.parameter(&filter.column, "invalid_value", "does not fit the type of the column"),
+            );
         if unfit.faults().is_empty() { refusal } else { unfit }
     }
 

@@ -9,7 +9,7 @@ use crate::pack::Catalog;
 pub fn explain(catalog: &Catalog, failure: Failure) -> Error {
     let known = failure.constraint.as_deref().and_then(|name| catalog.constraint(name));
     let mut fields: Vec<String> = known.map(|constraint| constraint.fields.clone()).unwrap_or_default();
-    fields.extend(failure.column.clone());
+    fields.extend(failure.column.as_deref().map(str::to_owned));
     let sentence = known.and_then(|constraint| constraint.sentence.as_deref());
     let (kind, code, detail) = match failure.code() {
         "23505" | "23P01" => (Kind::Conflict, "already_used", sentence.unwrap_or("is already used").to_owned()),

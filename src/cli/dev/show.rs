@@ -63,7 +63,6 @@ impl Ready {
             |label: &str, url: &str, who: &str| format!("{label:<10} {url:<width$}    {who} / {DEMO_PASSWORD}\n");
         let mut text = line("Console", &self.admin_url, self.operator.email);
         text.push_str(&line(&capital(&first.subdomain), &first.url, owner));
-        text.push_str(&format!("Docs       {}/docs\n", first.url));
         text.push_str(&format!(
             "Try        curl -s '{}/api/v1/contacts?limit=3' -H \"Authorization: Bearer $({dev} token {})\"\n",
             first.url, first.subdomain
