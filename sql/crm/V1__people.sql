@@ -29,6 +29,9 @@ create table crm_organization (
   state text not null default 'active',
   constraint crm_organization_name check (length(btrim(name)) between 1 and 200),
   constraint crm_organization_domain check (length(domain) <= 253 and domain = lower(domain) and domain ~ '^[^\s/:@]+\.[^\s/:@]+$'),
+  constraint crm_organization_industry check (length(industry) <= 100),
+  constraint crm_organization_phone check (length(phone) <= 40),
+  constraint crm_organization_city check (length(city) <= 100),
   constraint crm_organization_size check (size in ('1-10', '11-50', '51-200', '201-500', '501-1000', '1000+')),
   constraint crm_organization_country check (country ~ '^[A-Z]{2}$'),
   constraint crm_organization_state check (state in ('active', 'archived')),
@@ -37,6 +40,9 @@ create table crm_organization (
 comment on table crm_organization is 'companies we deal with';
 comment on constraint crm_organization_name on crm_organization is 'must have 1 to 200 characters';
 comment on constraint crm_organization_domain on crm_organization is 'must be a domain in small letters, such as example.com';
+comment on constraint crm_organization_industry on crm_organization is 'must have at most 100 characters';
+comment on constraint crm_organization_phone on crm_organization is 'must have at most 40 characters';
+comment on constraint crm_organization_city on crm_organization is 'must have at most 100 characters';
 comment on constraint crm_organization_size on crm_organization is 'must be 1-10, 11-50, 51-200, 201-500, 501-1000 or 1000+';
 comment on constraint crm_organization_country on crm_organization is 'must be a country code of two capital letters';
 comment on constraint crm_organization_state on crm_organization is 'must be active or archived';
@@ -63,6 +69,8 @@ create table crm_contact (
   constraint crm_contact_last_name check (length(last_name) <= 100),
   constraint crm_contact_email check (length(email) <= 254 and email ~ '^[^@\s]+@[^@\s]+\.[^@\s]+$'),
   constraint crm_contact_phone check (phone ~ '^\+[1-9][0-9]{6,14}$'),
+  constraint crm_contact_title check (length(title) <= 100),
+  constraint crm_contact_source check (length(source) <= 100),
   constraint crm_contact_state check (state in ('active', 'archived', 'merged')),
   constraint crm_contact_merged check ((state = 'merged') = (merged_into is not null)),
   constraint crm_contact_merged_self check (merged_into is distinct from id),
@@ -76,6 +84,8 @@ comment on constraint crm_contact_first_name on crm_contact is 'must have 1 to 1
 comment on constraint crm_contact_last_name on crm_contact is 'must have at most 100 characters';
 comment on constraint crm_contact_email on crm_contact is 'must be a valid e-mail address';
 comment on constraint crm_contact_phone on crm_contact is 'must be an international number such as +919876543210';
+comment on constraint crm_contact_title on crm_contact is 'must have at most 100 characters';
+comment on constraint crm_contact_source on crm_contact is 'must have at most 100 characters';
 comment on constraint crm_contact_state on crm_contact is 'must be active, archived or merged';
 comment on constraint crm_contact_merged on crm_contact is 'is set exactly when the contact has been merged';
 comment on constraint crm_contact_merged_self on crm_contact is 'cannot be the contact itself';

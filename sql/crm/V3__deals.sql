@@ -22,6 +22,7 @@ create table crm_deal (
   constraint crm_deal_subject check (organization_id is not null or contact_id is not null),
   constraint crm_deal_amount check (amount >= 0),
   constraint crm_deal_currency check (currency ~ '^(?!BHD|IQD|JOD|KWD|LYD|OMR|TND|CLF|UYW)[A-Z]{3}$'),
+  constraint crm_deal_source check (length(source) <= 100),
   constraint crm_deal_probability check (probability between 0 and 100),
   constraint crm_deal_pipeline_fk foreign key (pipeline_id) references crm_pipeline,
   constraint crm_deal_stage_fk foreign key (stage_id, pipeline_id) references crm_stage (id, pipeline_id),
@@ -35,6 +36,7 @@ comment on constraint crm_deal_title on crm_deal is 'must have 1 to 200 characte
 comment on constraint crm_deal_subject on crm_deal is 'one of organization and contact is needed';
 comment on constraint crm_deal_amount on crm_deal is 'must be at least 0';
 comment on constraint crm_deal_currency on crm_deal is 'must be a currency code of three letters with at most two decimals';
+comment on constraint crm_deal_source on crm_deal is 'must have at most 100 characters';
 comment on constraint crm_deal_probability on crm_deal is 'must be from 0 to 100';
 comment on constraint crm_deal_pipeline_fk on crm_deal is 'does not name an existing pipeline | is still used by deals';
 comment on constraint crm_deal_stage_fk on crm_deal is 'does not name a stage of this pipeline | is still used by deals';
@@ -110,7 +112,8 @@ begin
     perform app_fail('AP422', 'lost_reason', 'a lost deal needs a reason', 'lost_reason_id');
   end if;
   if s.kind <> 'lost' and num_nonnulls(d.lost_reason_id, d.lost_note) > 0 then
-    perform app_fail('AP422', 'not_lost', 'only a lost deal has a reason', 'lost_reason_id');
+    perform app_fail('AP422', 'not_lost', 'is only for a lost deal',
+      case when d.lost_reason_id is null then 'lost_note' else 'lost_reason_id' end);
   end if;
   d.probability := coalesce(d.probability, s.probability);
   d.stage_entered_at := was.stage_entered_at;

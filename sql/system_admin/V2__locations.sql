@@ -39,6 +39,7 @@ create table sys_location (
   constraint sys_location_parent check (parent_id is distinct from id),
   constraint sys_location_parent_fk foreign key (parent_id) references sys_location,
   constraint sys_location_country check (country ~ '^[A-Z]{2}$'),
+  constraint sys_location_state_code check (length(state_code) <= 10),
   constraint sys_location_gstin check (gstin ~ '^[0-9]{2}[0-9A-Z]{13}$'),
   constraint sys_location_gstin_state check (gstin is null or coalesce(left(gstin, 2) = state_code, false)),
   constraint sys_location_currency check (currency ~ '^(?!BHD|IQD|JOD|KWD|LYD|OMR|TND|CLF|UYW)[A-Z]{3}$'),
@@ -52,6 +53,7 @@ comment on constraint sys_location_kind on sys_location is 'must be store, wareh
 comment on constraint sys_location_parent on sys_location is 'cannot be the location itself';
 comment on constraint sys_location_parent_fk on sys_location is 'does not name an existing location | still has locations under it';
 comment on constraint sys_location_country on sys_location is 'must be a country code of two capital letters';
+comment on constraint sys_location_state_code on sys_location is 'must have at most 10 characters';
 comment on constraint sys_location_gstin on sys_location is 'must be a GSTIN of 15 characters';
 comment on constraint sys_location_gstin_state on sys_location is 'must begin with the state code of the location';
 comment on constraint sys_location_currency on sys_location is 'must be a currency code of three letters with at most two decimals';

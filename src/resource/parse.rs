@@ -131,9 +131,9 @@ fn filter(column: Cow<'_, str>, text: &str) -> Result<Filter> {
     match OPERATORS.iter().find(|(name, _)| *name == word) {
         Some((_, operator)) => Ok(Filter { column: column.into_owned(), operator: *operator, value: value.to_owned() }),
         None => {
-            let meant =
-                nearest(word, known).map_or_else(|| format!("one of {}", known.join(", ")), |name| format!("`{name}`"));
-            Err(refuse(&column, format!("`{word}` is not an operator")).hint(format!("Did you mean {meant}?")))
+            let hint = nearest(word, known)
+                .map_or_else(|| format!("Operators are {}.", known.join(", ")), |name| format!("Did you mean `{name}`?"));
+            Err(refuse(&column, format!("`{word}` is not an operator")).hint(hint))
         }
     }
 }

@@ -4,19 +4,7 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::crm_story::{Office, made};
-use super::world::Answer;
-
-/// Status, code, sentence and faults of a refusal, as a caller reads them.
-fn refusal(answer: &Answer) -> String {
-    let problem = answer.problem(answer.status.as_u16());
-    let faults = problem["errors"].as_array().cloned().unwrap_or_default();
-    let line =
-        |fault: Value| format!("\n  {} {}: {}", fault["pointer"], fault["code"], fault["detail"]).replace('"', "");
-    let (code, detail) = (problem["code"].as_str().unwrap(), problem["detail"].as_str().unwrap());
-    let faults: String = faults.into_iter().map(line).collect();
-    format!("{} {code}: {detail}{faults}", answer.status.as_u16())
-}
+use super::crm_story::{Office, made, refusal};
 
 #[tokio::test]
 async fn an_address_belongs_to_one_active_contact() {

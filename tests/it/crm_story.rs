@@ -96,6 +96,17 @@ pub fn made(answer: Answer) -> String {
     answer.json()["id"].as_str().unwrap().to_owned()
 }
 
+/// Status, code, sentence and faults of a refusal, as a caller reads them.
+pub fn refusal(answer: &Answer) -> String {
+    let problem = answer.problem(answer.status.as_u16());
+    let faults = problem["errors"].as_array().cloned().unwrap_or_default();
+    let line =
+        |fault: Value| format!("\n  {} {}: {}", fault["pointer"], fault["code"], fault["detail"]).replace('"', "");
+    let (code, detail) = (problem["code"].as_str().unwrap(), problem["detail"].as_str().unwrap());
+    let faults: String = faults.into_iter().map(line).collect();
+    format!("{} {code}: {detail}{faults}", answer.status.as_u16())
+}
+
 /// The keys in rows of a list.
 pub fn keys(rows: &[Value]) -> BTreeSet<String> {
     rows.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()

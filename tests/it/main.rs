@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test says what it expects by failing")]
 #![allow(clippy::disallowed_methods, reason = "tests look at the server from outside too")]
 
+mod approvals;
 mod coverage;
 mod crash;
 mod crm_people;
@@ -14,4 +15,5 @@ mod layering;
 mod provisioning;
 mod provisioning_input;
 mod resolution;
+mod system_admin;
 mod world;
