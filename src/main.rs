@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Answers are many small pieces of memory of many threads; the system's allocator took a fifth of a request's time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     insula::cli::main()
 }

@@ -173,10 +173,8 @@ impl Authenticator {
 
     /// Signs an operator in.
     pub async fn sign_in_operator(&self, credentials: Credentials) -> Result<SignedIn<Operator>> {
-        let mut control = self.database.control().await?;
         let sql = "select id, email, name, role, password_hash from public.operators where lower(email) = $1 and state = 'active'";
-        let row = control.query_opt(sql, &[&normal_email(&credentials.email)]).await?;
-        drop(control);
+        let row = self.database.look_up(sql, &[&normal_email(&credentials.email)]).await?.pop();
         let hash = row.as_ref().map(|row| row.get::<_, &str>(4));
         if !self.hasher.verify(credentials.password, hash).await? {
             return Err(wrong_credentials());
@@ -192,7 +190,7 @@ impl Authenticator {
     pub async fn operator(&self, token: &str) -> Result<Operator> {
         let claims = self.verify(Audience::Operator, token)?;
         let sql = "select id, email, name, role from public.operators where id = $1 and state = 'active'";
-        let row = self.database.control().await?.query_opt(sql, &[&claims.sub]).await?;
+        let row = self.database.look_up(sql, &[&claims.sub]).await?.pop();
         operator(&row.ok_or_else(|| super::token::unauthenticated("the operator is disabled or gone"))?)
     }
 

@@ -104,7 +104,7 @@ impl Gate {
                 to_char(expires_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')
             from public.tenant_entitlements($1, $2)";
         let now = SystemTime::now();
-        let rows = self.database.control().await?.query(sql, &[&tenant, &now]).await?;
+        let rows = self.database.look_up(sql, &[&tenant, &now]).await?;
         let next_change = rows.iter().filter_map(|row| row.get::<_, Option<SystemTime>>(5)).min();
         let modules = rows.iter().map(|row| {
             let code: String = row.get(0);

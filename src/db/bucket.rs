@@ -19,10 +19,11 @@ fn associated(cluster: i16, bucket: BucketId) -> String {
 
 /// The runtime login of a bucket and its password.
 pub(super) async fn credentials(database: &Database, id: BucketId) -> Result<(String, String)> {
-    let mut control = database.control().await?;
-    let row = control
-        .query_opt("select cluster_id, login_role, password_sealed from public.buckets where id = $1", &[&id.0])
+    let sql = "select cluster_id, login_role, password_sealed from public.buckets where id = $1";
+    let row = database
+        .look_up(sql, &[&id.0])
         .await?
+        .pop()
         .ok_or_else(|| Error::internal(format!("bucket {} is not registered", id.0)))?;
     let (cluster, login, sealed): (i16, String, Vec<u8>) = (row.get(0), row.get(1), row.get(2));
     let password = database.sealing().open(&sealed, &associated(cluster, id))?;

@@ -38,7 +38,11 @@ impl Endpoint {
         let mode = mode.unwrap_or(if is_local(&config) { Mode::Disable } else { Mode::Require });
         config.ssl_mode(if mode == Mode::Disable { SslMode::Disable } else { SslMode::Require });
         config.connect_timeout(Duration::from_millis(settings.connect_timeout_ms));
-        config.keepalives_idle(Duration::from_secs(30));
+        config
+            .keepalives_idle(Duration::from_secs(30))
+            .keepalives_interval(Duration::from_secs(10))
+            .keepalives_retries(3);
+        config.tcp_user_timeout(Duration::from_secs(60));
         Ok(Self { config, tls: MakeRustlsConnect::new(client_tls(mode, &settings.ca_file)?) })
     }
 

@@ -4,11 +4,15 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_postgres::AsyncMessage;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Database;
 
+/// Silence after which the server is asked whether it is still there.
+const SILENCE: Duration = Duration::from_secs(1);
 const RECONNECT_FIRST: Duration = Duration::from_millis(100);
 const RECONNECT_LAST: Duration = Duration::from_secs(2);
 
@@ -64,12 +68,13 @@ pub async fn listen(database: Database, stop: CancellationToken, tell: impl Fn(N
 /// Returns why the connection ended.
 async fn hear(database: &Database, tell: &impl Fn(News), wait: &mut Duration) -> String {
     let session = database.endpoint().session("insula news", super::CONTROL_SESSION);
-    let (client, mut connection) = match session.connect(database.endpoint().tls()).await {
+    let limit = Duration::from_millis(database.0.settings.connect_timeout_ms);
+    let (client, mut connection) = match within(limit, session.connect(database.endpoint().tls())).await {
         Ok(connected) => connected,
-        Err(error) => return error.to_string(),
+        Err(reason) => return reason,
     };
     let (send, mut receive) = mpsc::unbounded_channel();
-    let driver = tokio::spawn(async move {
+    let _driver = AbortOnDropHandle::new(tokio::spawn(async move {
         while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
             if let AsyncMessage::Notification(notification) = message
                 && send.send(notification.payload().to_owned()).is_err()
@@ -77,20 +82,37 @@ async fn hear(database: &Database, tell: &impl Fn(News), wait: &mut Duration) ->
                 return;
             }
         }
-    });
-    if let Err(error) = client.batch_execute("listen insula").await {
-        return error.to_string();
+    }));
+    if let Err(reason) = within(limit, client.batch_execute("listen insula")).await {
+        return reason;
     }
     *wait = RECONNECT_FIRST;
     tell(News::Resync);
-    while let Some(payload) = receive.recv().await {
-        match parse(&payload) {
-            Some(news) => tell(news),
-            None => tracing::warn!(payload, "news nobody understands"),
+    loop {
+        match timeout(SILENCE, receive.recv()).await {
+            Ok(Some(payload)) => match parse(&payload) {
+                Some(news) => tell(news),
+                None => tracing::warn!(payload, "news nobody understands"),
+            },
+            Ok(None) => return "the server closed the connection".to_owned(),
+            Err(_) => {
+                if let Err(reason) = within(limit, client.batch_execute("")).await {
+                    return reason;
+                }
+            }
         }
     }
-    drop(driver);
-    "the server closed the connection".to_owned()
+}
+
+/// A connection that leads nowhere looks like one without news, so whatever we ask of it has a time limit.
+async fn within<T>(
+    limit: Duration,
+    asked: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, String> {
+    match timeout(limit, asked).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err("the server does not answer".to_owned()),
+    }
 }
 
 #[cfg(test)]

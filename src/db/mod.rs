@@ -24,6 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, RwLock, Semaphore};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 pub use bucket::choose_bucket;
@@ -33,6 +34,7 @@ pub use listen::{News, Topic, listen};
 pub use migrate::{migrate_public, pending_public};
 pub use pool::{Lease, Pool};
 pub use run::{Answer, Stop};
+use scope::SessionDefaults;
 pub use scope::{Acting, BucketId, Place, Scope, Seat};
 pub use transaction::{Control, Transaction};
 
@@ -40,15 +42,19 @@ use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::ident::Ident;
 use crate::telemetry::metrics::Metrics;
-use pool::Limits;
+use pool::{Bucket, Limits, Try};
 use seal::SealingKey;
+use transaction::Values;
 
 /// Session settings of the control login. `jit` costs more than it gives on short statements.
 const CONTROL_SESSION: &str = "-c search_path=public -c timezone=UTC -c jit=off";
 
 /// Session settings of a bucket's login: without a scope it sees nothing.
+///
+/// `app.timezone` is the zone that tenants have unless they choose another.
 const BUCKET_SESSION: &str = "-c search_path=pg_catalog -c timezone=UTC -c jit=off \
-     -c idle_in_transaction_session_timeout=15s -c client_connection_check_interval=1s";
+     -c idle_in_transaction_session_timeout=15s -c client_connection_check_interval=1s -c app.timezone=Asia/Kolkata";
+const DEFAULT_TIMEZONE: &str = "Asia/Kolkata";
 
 /// All pools of one process.
 #[derive(Clone)]
@@ -58,7 +64,7 @@ struct Inner {
     instance: Ident,
     endpoint: Endpoint,
     control: Pool,
-    buckets: RwLock<HashMap<BucketId, Pool>>,
+    buckets: RwLock<HashMap<BucketId, Arc<Bucket>>>,
     tenants: Mutex<HashMap<Uuid, Arc<Semaphore>>>,
     settings: crate::config::Database,
     sealing: SealingKey,
@@ -100,34 +106,49 @@ impl Database {
 
     /// A connection of the control login, outside any tenant.
     pub async fn control(&self) -> Result<Control> {
-        Ok(Control::new(self.0.control.lease().await?))
+        Ok(Control::new(self.0.control.lease(Try::First).await?))
+    }
+
+    /// Rows of a query of the control login that changes nothing; asked once more when its connection turns out dead.
+    pub async fn look_up(&self, sql: &str, values: Values<'_>) -> Result<Vec<Row>> {
+        match self.control().await?.query(sql, values).await {
+            Err(failure) if failure.is_connection() => {
+                Ok(Control::new(self.0.control.lease(Try::Second).await?).query(sql, values).await?)
+            }
+            other => Ok(other?),
+        }
     }
 
     /// Begins a transaction in a scope.
     pub async fn begin(&self, scope: &Scope) -> Result<Transaction> {
         let permit = self.admit(scope).await?;
-        Transaction::begin(self.lease(scope).await?, permit, &scope.prelude()).await
+        let prelude = scope.prelude(&self.session_defaults());
+        Transaction::begin(self.lease(scope, Try::First).await?, permit, &prelude).await
     }
 
     /// Connections open now, over all pools.
     pub async fn open_connections(&self) -> usize {
-        self.0.control.open() + self.0.buckets.read().await.values().map(Pool::open).sum::<usize>()
+        self.0.control.open() + self.0.buckets.read().await.values().map(|bucket| bucket.open()).sum::<usize>()
     }
 
     /// Closes all pools.
     pub async fn close(&self) {
         self.0.control.close();
-        self.0.buckets.read().await.values().for_each(Pool::close);
+        self.0.buckets.read().await.values().for_each(|bucket| bucket.close());
     }
 
-    async fn lease(&self, scope: &Scope) -> Result<Lease> {
+    fn session_defaults(&self) -> SessionDefaults {
+        SessionDefaults { statement_timeout: self.statement_timeout(), timezone: DEFAULT_TIMEZONE }
+    }
+
+    async fn lease(&self, scope: &Scope, which: Try) -> Result<Lease> {
         match scope.seat {
-            Seat::Owner => self.0.control.lease().await,
-            Seat::Tenant => self.bucket(scope.place.bucket).await?.lease().await,
+            Seat::Owner => self.0.control.lease(which).await,
+            Seat::Tenant => self.bucket(scope.place.bucket).await?.lease(scope.place.tenant, which).await,
         }
     }
 
-    async fn bucket(&self, id: BucketId) -> Result<Pool> {
+    async fn bucket(&self, id: BucketId) -> Result<Arc<Bucket>> {
         if let Some(pool) = self.0.buckets.read().await.get(&id) {
             return Ok(pool.clone());
         }
@@ -136,10 +157,13 @@ impl Database {
         if let Some(pool) = buckets.get(&id) {
             return Ok(pool.clone());
         }
-        let mut session = self.0.endpoint.session("insula", BUCKET_SESSION);
+        let timeout = self.0.settings.statement_timeout_ms;
+        let options = format!("{BUCKET_SESSION} -c statement_timeout={timeout}");
+        let mut session = self.0.endpoint.session("insula", &options);
         session.user(login).password(password);
         let limits = limits(&self.0.settings, self.0.settings.bucket_pool);
-        let pool = Pool::new(session, &self.0.endpoint, limits, self.0.metrics)?;
+        let share = self.0.settings.tenant_connections;
+        let pool = Arc::new(Bucket::new(&session, &self.0.endpoint, limits, share, self.0.metrics)?);
         buckets.insert(id, pool.clone());
         Ok(pool)
     }

@@ -8,12 +8,13 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use deadpool::Runtime;
-use deadpool::managed::{self, Metrics as Usage, Object, PoolError, RecycleResult, TimeoutType};
+use deadpool::managed::{self, Metrics as Usage, Object, PoolError, RecycleResult, TimeoutType, Timeouts};
 use deadpool_postgres::{ClientWrapper, ManagerConfig, RecyclingMethod};
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_postgres::Config;
 use tokio_postgres_rustls::MakeRustlsConnect;
+use uuid::Uuid;
 
 use super::connect::Endpoint;
 use super::statements::Statements;
@@ -22,6 +23,12 @@ use crate::telemetry::metrics::Metrics;
 
 /// How long a cancel request may take before the connection is closed without it.
 const CANCEL_LIMIT: Duration = Duration::from_secs(1);
+
+/// How long quick work of others takes, and a tenant waits for a connection that knows it.
+const MOMENT: Duration = Duration::from_millis(10);
+
+/// How long a connection under suspicion may take to say a word.
+const PROBE_LIMIT: Duration = Duration::from_secs(1);
 
 /// A connection and what it has prepared.
 pub struct Connection {
@@ -56,6 +63,18 @@ impl managed::Manager for Connector {
         managed::Manager::recycle(&self.inner, &mut connection.client, usage).await
     }
 }
+
+/// The first time a connection is taken as it is. The second time nothing that the first one may have failed on is
+/// trusted: neither that an idle connection lives, nor that a prepared statement is still valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Try {
+    /// The first.
+    First,
+    /// The second, after a failure that was not the caller's.
+    Second,
+}
+
+type Refused = PoolError<tokio_postgres::Error>;
 
 /// The connections of one login.
 #[derive(Clone)]
@@ -94,10 +113,35 @@ impl Pool {
     }
 
     /// Borrows a connection, waiting no longer than the limits say.
-    pub async fn lease(&self) -> Result<Lease> {
-        let connection = self.inner.get().await.map_err(|error| self.refused(error))?;
+    pub async fn lease(&self, which: Try) -> Result<Lease> {
+        self.lease_within(self.inner.timeouts(), which).await.map_err(|error| self.refused(error))
+    }
+
+    async fn lease_within(&self, limits: Timeouts, which: Try) -> Result<Lease, Refused> {
+        let mut lease = self.borrow(&limits).await?;
+        for _ in 0..self.inner.status().max_size {
+            if which == Try::First || lease.answers().await {
+                break;
+            }
+            lease = self.borrow(&limits).await?;
+        }
+        Ok(lease)
+    }
+
+    async fn borrow(&self, limits: &Timeouts) -> Result<Lease, Refused> {
+        let connection = match self.inner.timeout_get(limits).await {
+            // A backend that was ended while it greeted us says nothing about the next one.
+            Err(PoolError::Backend(_)) => self.inner.timeout_get(limits).await?,
+            other => other?,
+        };
         let cleaner = Cleaner { tls: self.tls.clone(), metrics: self.metrics };
         Ok(Lease { connection: Some(connection), clean: false, pinned: false, cleaner })
+    }
+
+    /// Callers that have or wait for a connection.
+    fn load(&self) -> usize {
+        let status = self.inner.status();
+        status.size - status.available.min(status.size) + status.waiting
     }
 
     /// Closes all connections; later leases are refused.
@@ -110,7 +154,7 @@ impl Pool {
         self.inner.status().size
     }
 
-    fn refused(&self, error: PoolError<tokio_postgres::Error>) -> Error {
+    fn refused(&self, error: Refused) -> Error {
         match error {
             PoolError::Timeout(TimeoutType::Wait) => {
                 self.metrics.pool_timeouts.inc();
@@ -119,6 +163,59 @@ impl Pool {
             PoolError::Backend(error) => super::Failure::from(error).into(),
             other => Error::unavailable("The database does not answer. Please try again.").context(other),
         }
+    }
+}
+
+/// The connections of a bucket, each of which serves some of its tenants first of all.
+///
+/// What a PostgreSQL backend has cached for a tenant (plans, catalogue entries) costs memory and, when it is missing,
+/// time. So a tenant keeps to a few neighbouring connections. Only when these stay busy for longer than quick work
+/// takes, with slow work of its own or of others at home there, it goes to any that is free (delay scheduling).
+pub struct Bucket {
+    slots: Vec<Pool>,
+    share: usize,
+    wait: Duration,
+}
+
+impl Bucket {
+    /// Connections for `login`, of which a tenant uses at most `share`.
+    pub fn new(
+        login: &Config,
+        endpoint: &Endpoint,
+        limits: Limits,
+        share: usize,
+        metrics: &'static Metrics,
+    ) -> Result<Self> {
+        let one = Limits { connections: 1, ..limits };
+        let slots = (0..limits.connections).map(|_| Pool::new(login.clone(), endpoint, one, metrics));
+        Ok(Self { slots: slots.collect::<Result<_>>()?, share: share.min(limits.connections), wait: limits.wait })
+    }
+
+    /// Borrows the least busy connection of those that a tenant keeps to, or of all after a moment.
+    pub async fn lease(&self, tenant: Uuid, which: Try) -> Result<Lease> {
+        let deadline = Instant::now() + self.wait;
+        let home = tenant.as_u64_pair().1 as usize % self.slots.len();
+        let mut reach = self.share;
+        loop {
+            let candidates = (0..reach).map(|step| &self.slots[(home + step) % self.slots.len()]);
+            let slot = candidates.min_by_key(|slot| slot.load());
+            let slot = slot.ok_or_else(|| Error::internal("a bucket without connections"))?;
+            let limits = Timeouts { wait: Some(MOMENT.min(self.wait)), ..slot.inner.timeouts() };
+            match slot.lease_within(limits, which).await {
+                Err(PoolError::Timeout(TimeoutType::Wait)) if Instant::now() < deadline => reach = self.slots.len(),
+                other => return other.map_err(|error| slot.refused(error)),
+            }
+        }
+    }
+
+    /// Closes all connections; later leases are refused.
+    pub fn close(&self) {
+        self.slots.iter().for_each(Pool::close);
+    }
+
+    /// Connections open now.
+    pub fn open(&self) -> usize {
+        self.slots.iter().map(Pool::open).sum()
     }
 }
 
@@ -141,6 +238,10 @@ impl Lease {
     pub fn connection(&mut self) -> &mut Connection {
         // Some until drop, which is the only place that takes it.
         self.connection.as_mut().unwrap_or_else(|| unreachable!("a lease holds its connection until it is dropped"))
+    }
+
+    async fn answers(&mut self) -> bool {
+        matches!(timeout(PROBE_LIMIT, self.connection().batch_execute("")).await, Ok(Ok(())))
     }
 
     /// The server has confirmed the end of the transaction: the connection may be used by anybody.

@@ -1,14 +1,20 @@
 //! One statement, one transaction, one round trip.
 
+use std::time::Duration;
+
 use futures_util::future::{join, join_all, join3};
+use tokio::time::timeout;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, Statement};
 
-use super::pool::{Connection, Lease};
+use super::pool::{Connection, Lease, Try};
 use super::statements::{Key, Known};
 use super::{Database, Failure, Scope};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::sql::{Sql, Value};
+
+/// What the way to the server and back may add to the time of its statements.
+const SLACK: Duration = Duration::from_secs(1);
 
 /// The one shape that every generated statement returns: how many rows, and their JSON made by PostgreSQL.
 #[derive(Debug, Clone)]
@@ -64,17 +70,35 @@ impl Database {
     }
 
     async fn twice(&self, scope: &Scope, statements: &[Sql], again: fn(&Failure) -> bool) -> Result<Answer, Stop> {
-        match self.attempt(scope, statements).await {
-            Err(Stop::Failed(failure)) if again(&failure) => self.attempt(scope, statements).await,
+        match self.attempt(scope, statements, Try::First).await {
+            Err(Stop::Failed(failure)) if again(&failure) => self.attempt(scope, statements, Try::Second).await,
             other => other,
         }
     }
 
-    async fn attempt(&self, scope: &Scope, statements: &[Sql]) -> Result<Answer, Stop> {
+    async fn attempt(&self, scope: &Scope, statements: &[Sql], which: Try) -> Result<Answer, Stop> {
         let _permit = self.admit(scope).await.map_err(Stop::Refused)?;
-        let lease = self.lease(scope).await.map_err(Stop::Refused)?;
-        exchange(lease, scope, statements).await.map_err(Stop::Failed)
+        let mut lease = self.lease(scope, which).await.map_err(Stop::Refused)?;
+        if which == Try::Second {
+            let known = &mut lease.connection().statements;
+            statements.iter().for_each(|sql| known.forget(known.key(scope.place.tenant, sql.text())));
+        }
+        let prelude = scope.prelude(&self.session_defaults());
+        let exchange = exchange(lease, scope, &prelude, statements);
+        match timeout(patience(scope, statements.len()), exchange).await {
+            Ok(answer) => answer.map_err(Stop::Failed),
+            Err(_) => Err(Stop::Refused(
+                Error::new(Kind::Timeout, "timeout", "This took too long and was stopped.")
+                    .context("the server stands still, or the network does"),
+            )),
+        }
     }
+}
+
+/// How long the server, which limits each statement by itself, may need for all of them and the COMMIT. A server that
+/// takes longer does not answer at all; without a limit of ours, a write would hold its connection for ever.
+fn patience(scope: &Scope, statements: usize) -> Duration {
+    scope.statement_timeout * (u32::try_from(statements).unwrap_or(u32::MAX).saturating_add(1)) + SLACK
 }
 
 type Reply<T> = Result<T, tokio_postgres::Error>;
@@ -83,14 +107,13 @@ type Reply<T> = Result<T, tokio_postgres::Error>;
 ///
 /// When a statement fails, the COMMIT behind it ends the transaction as a ROLLBACK, so its answer proves the
 /// connection clean either way. A statement seen for the second time is prepared first, which waits once.
-async fn exchange(mut lease: Lease, scope: &Scope, statements: &[Sql]) -> Result<Answer, Failure> {
+async fn exchange(mut lease: Lease, scope: &Scope, prelude: &str, statements: &[Sql]) -> Result<Answer, Failure> {
     let connection = lease.connection();
-    let prelude = scope.prelude();
     let keys: Vec<Key> =
         statements.iter().map(|sql| connection.statements.key(scope.place.tenant, sql.text())).collect();
     let mut known: Vec<Known> = keys.iter().map(|key| connection.statements.touch(*key)).collect();
     let (begun, rows, ended) = if known.iter().any(|known| matches!(known, Known::Seen)) {
-        let (begun, prepared) = join(connection.batch_execute(&prelude), prepare(connection, statements, &known)).await;
+        let (begun, prepared) = join(connection.batch_execute(prelude), prepare(connection, statements, &known)).await;
         for (at, statement) in prepared {
             if let Ok(statement) = statement {
                 connection.statements.keep(keys[at], statement.clone());
@@ -101,7 +124,7 @@ async fn exchange(mut lease: Lease, scope: &Scope, statements: &[Sql]) -> Result
         (begun, rows, ended)
     } else {
         join3(
-            connection.batch_execute(&prelude),
+            connection.batch_execute(prelude),
             query(connection, statements, &known),
             connection.batch_execute("commit"),
         )

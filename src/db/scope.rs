@@ -55,6 +55,15 @@ impl Acting {
     }
 }
 
+/// What a session of a bucket's login holds from its start.
+#[derive(Debug, Clone)]
+pub struct SessionDefaults {
+    /// `statement_timeout`.
+    pub statement_timeout: Duration,
+    /// `app.timezone`.
+    pub timezone: &'static str,
+}
+
 /// Everything a transaction is limited to. It is set transaction-locally, in the message that begins it.
 #[derive(Debug, Clone)]
 pub struct Scope {
@@ -63,7 +72,7 @@ pub struct Scope {
     acting: Acting,
     action: Option<Ident>,
     pub(super) read_only: bool,
-    statement_timeout: Duration,
+    pub(super) statement_timeout: Duration,
 }
 
 impl Scope {
@@ -87,17 +96,23 @@ impl Scope {
     /// `BEGIN` and all settings, one message.
     ///
     /// `SET LOCAL` and not `set_config()`: only the former reaches the node that holds the tenant on Citus.
-    pub(super) fn prelude(&self) -> String {
+    /// What the login's session holds already is left out: every statement here is paid for by every request.
+    pub(super) fn prelude(&self, session: &SessionDefaults) -> String {
         let Place { schema, role, owner, timezone, .. } = &*self.place;
         let role = if self.seat == Seat::Tenant { role } else { owner };
         let mode = if self.read_only { " read only" } else { "" };
-        let mut sql = format!(
-            "begin{mode}; set local role {role}; set local search_path = {schema}, insula, pg_temp; \
-             set local statement_timeout = {}; set local app.perms = {}; set local app.timezone = {}",
-            self.statement_timeout.as_millis(),
-            literal(&self.acting.permissions),
-            literal(timezone),
+        let mut sql = String::with_capacity(320);
+        let _ = write!(
+            sql,
+            "begin{mode}; set local role {role}; set local search_path = {schema}, insula, pg_temp; set local app.perms = {}",
+            literal(&self.acting.permissions)
         );
+        if self.seat == Seat::Owner || self.statement_timeout != session.statement_timeout {
+            let _ = write!(sql, "; set local statement_timeout = {}", self.statement_timeout.as_millis());
+        }
+        if self.seat == Seat::Owner || **timezone != *session.timezone {
+            let _ = write!(sql, "; set local app.timezone = {}", literal(timezone));
+        }
         if let Some(user) = self.acting.user {
             let _ = write!(sql, "; set local app.user_id = '{user}'");
         }
@@ -127,14 +142,23 @@ pub(super) mod tests {
     fn the_prelude_sets_everything_transaction_locally() {
         let acting = Acting { user: Some(Uuid::from_u128(9)), permissions: "deals.view,crm.scope.all".into() };
         let scope = Scope::read(acme(), Seat::Tenant, acting, Duration::from_secs(5));
-        insta::assert_snapshot!(scope.prelude().replace("; ", ";\n"), @r#"
+        let session = SessionDefaults { statement_timeout: Duration::from_secs(9), timezone: "UTC" };
+        insta::assert_snapshot!(scope.prelude(&session).replace("; ", ";\n"), @r#"
         begin read only;
         set local role "insula_t_acme";
         set local search_path = "tenant_acme", insula, pg_temp;
-        set local statement_timeout = 5000;
         set local app.perms = 'deals.view,crm.scope.all';
+        set local statement_timeout = 5000;
         set local app.timezone = 'Asia/Kolkata';
         set local app.user_id = '00000000-0000-0000-0000-000000000009'
         "#);
+    }
+
+    #[test]
+    fn what_the_session_holds_is_not_said_again() {
+        let scope = Scope::read(acme(), Seat::Tenant, Acting::service(), Duration::from_secs(9));
+        let session = SessionDefaults { statement_timeout: Duration::from_secs(9), timezone: "Asia/Kolkata" };
+        let prelude = scope.prelude(&session);
+        assert!(!prelude.contains("statement_timeout") && !prelude.contains("timezone"), "{prelude}");
     }
 }

@@ -101,11 +101,6 @@ impl Control {
         Transaction::begin(self.lease, None, "begin").await
     }
 
-    /// Begins a transaction that takes on a role and a path, as [`super::Seat::Owner`] does.
-    pub async fn begin_in(self, scope: &super::Scope) -> Result<Transaction> {
-        Transaction::begin(self.lease, None, &scope.prelude()).await
-    }
-
     /// Takes the session's advisory lock `key`; it ends with [`Control::unlock`] or with the connection, which is
     /// closed when this is dropped.
     pub async fn try_lock(&mut self, key: i64) -> Result<bool, Failure> {

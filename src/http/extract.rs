@@ -1,14 +1,12 @@
 //! Rights as extractors: what a handler names in its arguments has been checked before it runs.
 
-use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, USER_AGENT};
 use axum::http::request::Parts;
-use tracing::Span;
 
 use super::error::Problem;
 use super::front::Context;
@@ -127,7 +125,7 @@ async fn resolve(parts: &Parts, app: &App, claims: Option<&Claims>) -> Result<Ar
         claim: claims.and_then(|claims| claims.tid),
     };
     let tenant = named.resolve(&app.tenants).await?;
-    Span::current().record("tenant", &tenant.subdomain);
+    let _ = context(parts)?.notes.tenant.set(tenant.subdomain.clone());
     Ok(tenant)
 }
 
@@ -157,7 +155,7 @@ impl FromRequestParts<Arc<App>> for SignedIn {
         let tenant = resolve(parts, app, claims.as_ref().ok()).await?;
         let claims = claims?;
         let session = app.sessions.get(&tenant, claims.sid, claims.sub).await?;
-        Span::current().record("actor", tracing::field::display(session.user));
+        let _ = context(parts)?.notes.actor.set(session.user);
         Ok(Self { tenant, session })
     }
 }
@@ -169,10 +167,11 @@ impl SignedIn {
 }
 
 async fn path(parts: &mut Parts, name: &str) -> Result<String> {
-    let Path(mut names) = Path::<HashMap<String, String>>::from_request_parts(parts, &())
+    let names = RawPathParams::from_request_parts(parts, &())
         .await
         .map_err(|_| Error::malformed("The path is not valid UTF-8."))?;
-    names.remove(name).ok_or_else(|| Error::internal(format!("the route has no {name}")))
+    let value = names.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_owned());
+    value.ok_or_else(|| Error::internal(format!("the route has no {name}")))
 }
 
 fn resource(app: &App, name: &str) -> Result<Arc<Resource>> {
@@ -232,7 +231,7 @@ impl FromRequestParts<Arc<App>> for Staff {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let token = bearer(&parts.headers)?.ok_or_else(|| unauthenticated("no Authorization header"))?;
         let operator = app.authenticator.operator(token).await?;
-        Span::current().record("actor", tracing::field::display(operator.id));
+        let _ = context(parts)?.notes.actor.set(operator.id);
         Ok(Self(operator))
     }
 }

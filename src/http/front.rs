@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -12,7 +12,6 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, heade
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use tower::ServiceExt;
-use tracing::{Instrument, Span, field};
 use uuid::Uuid;
 
 use super::error::{Problem, render};
@@ -30,6 +29,17 @@ pub struct Context {
     pub host: Host,
     /// The peer.
     pub address: IpAddr,
+    /// What the log line says of it.
+    pub notes: Arc<Notes>,
+}
+
+/// What is found out on the way in, for the one log line on the way out.
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// Subdomain of the tenant.
+    pub tenant: OnceLock<String>,
+    /// Key of the user or operator.
+    pub actor: OnceLock<Uuid>,
 }
 
 /// The faces of the service, by host.
@@ -52,20 +62,21 @@ impl Front {
         let began = Instant::now();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let request_id = request_id(request.headers());
-        let span = tracing::info_span!("request", request_id, tenant = field::Empty, actor = field::Empty);
+        let notes = Arc::new(Notes::default());
         let _in_flight = InFlight::enter(&self.app.metrics.in_flight);
-        let guarded = AssertUnwindSafe(self.dispatch(request, address)).catch_unwind();
-        let outcome = tokio::time::timeout(self.timeout, guarded).instrument(span.clone()).await;
+        let guarded = AssertUnwindSafe(self.dispatch(request, address, notes.clone())).catch_unwind();
+        let outcome = tokio::time::timeout(self.timeout, guarded).await;
         let mut response = match outcome {
             Ok(Ok(response)) => response,
             Ok(Err(_panic)) => Problem::from(Error::internal("a handler panicked")).into_response(),
             Err(_) => Problem::from(Error::new(Kind::Timeout, "timeout", "This took too long and was stopped."))
                 .into_response(),
         };
+        let line = Line { method: &method, path: &path, request_id: &request_id, notes: &notes };
         let route = response.extensions_mut().remove::<Route>().map_or_else(|| "none".to_owned(), |route| route.0);
         if let Some(Problem(error)) = response.extensions_mut().remove() {
             let allow = response.headers_mut().remove(header::ALLOW);
-            log(&span, &error, &method, &path);
+            log(&error, &line);
             response = render(&error, &self.app.config.domain, &path, &request_id);
             if let Some(allow) = allow {
                 response.headers_mut().insert(header::ALLOW, allow);
@@ -73,19 +84,19 @@ impl Front {
         }
         let took = began.elapsed();
         let status = response.status().as_u16();
-        span.in_scope(|| tracing::info!(%method, path, status, took_us = took.as_micros(), "answered"));
+        line.answered(status, took);
         self.app.metrics.answered(&RequestLabels { method: known(&method), route, status }, took);
         finish(response.headers_mut(), &request_id);
         response
     }
 
-    async fn dispatch(&self, mut request: Request<Body>, address: IpAddr) -> Response {
+    async fn dispatch(&self, mut request: Request<Body>, address: IpAddr, notes: Arc<Notes>) -> Response {
         let host = match authority(request.uri(), request.headers()) {
             Ok(authority) => Host::parse(authority, &self.app.config.domain),
             Err(error) => return Problem::from(error).into_response(),
         };
         let router = if host == Host::Admin { &self.operator } else { &self.tenant };
-        request.extensions_mut().insert(Context { host, address });
+        request.extensions_mut().insert(Context { host, address, notes });
         match router.clone().oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},
@@ -155,14 +166,38 @@ fn request_id(headers: &HeaderMap) -> String {
     given.map_or_else(|| Uuid::now_v7().simple().to_string(), str::to_owned)
 }
 
+/// What every log line of a request says.
+struct Line<'a> {
+    method: &'a Method,
+    path: &'a str,
+    request_id: &'a str,
+    notes: &'a Notes,
+}
+
+impl Line<'_> {
+    fn tenant(&self) -> &str {
+        self.notes.tenant.get().map_or("", String::as_str)
+    }
+
+    /// Every request at debug level: proxies write access logs, `/metrics` counts.
+    fn answered(&self, status: u16, took: Duration) {
+        let Self { method, path, request_id, notes } = self;
+        let took_us = took.as_micros();
+        tracing::debug!(%method, path, status, took_us, request_id, tenant = self.tenant(), actor = ?notes.actor.get(), "answered");
+    }
+}
+
 /// Errors are written down here and nowhere else.
-fn log(span: &Span, error: &Error, method: &Method, path: &str) {
-    let _entered = span.enter();
+fn log(error: &Error, line: &Line<'_>) {
+    let Line { method, path, request_id, notes } = line;
+    let (tenant, actor) = (line.tenant(), notes.actor.get());
     let (code, context) = (error.code(), error.private_context());
     match error.kind() {
-        Kind::Internal => tracing::error!(%method, path, code, context, "failed"),
-        Kind::Unavailable | Kind::Timeout => tracing::warn!(%method, path, code, context, "not served"),
-        _ => tracing::info!(%method, path, code, context, "refused"),
+        Kind::Internal => tracing::error!(%method, path, code, context, request_id, tenant, ?actor, "failed"),
+        Kind::Unavailable | Kind::Timeout => {
+            tracing::warn!(%method, path, code, context, request_id, tenant, ?actor, "not served");
+        }
+        _ => tracing::info!(%method, path, code, context, request_id, tenant, ?actor, "refused"),
     }
 }
 

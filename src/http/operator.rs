@@ -141,6 +141,7 @@ pub async fn suspend(
 ) -> Answer {
     let id = tenant_key(&id)?;
     ops::tenant_suspend(&app.platform, id, &form.reason).await?;
+    app.tenants.forget(id);
     show(&app, id).await
 }
 
@@ -148,6 +149,7 @@ pub async fn suspend(
 pub async fn resume(State(app): State<Arc<App>>, _: TenantAdmin, Path(id): Path<String>) -> Answer {
     let id = tenant_key(&id)?;
     ops::tenant_resume(&app.platform, id).await?;
+    app.tenants.forget(id);
     show(&app, id).await
 }
 

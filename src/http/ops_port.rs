@@ -1,6 +1,7 @@
 //! The port for machines that watch: `/live`, `/ready`, `/metrics`, `/version`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -9,11 +10,15 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::json as object;
+use tokio::time::timeout;
 
 use super::json::json;
 use crate::app::App;
 use crate::db::pending_public;
 use crate::error::Error;
+
+/// How long the database may take to answer before we are not ready; shorter than the patience of those who ask.
+const READY_LIMIT: Duration = Duration::from_millis(900);
 
 /// The ops port's routes.
 pub fn router(app: Arc<App>) -> Router {
@@ -27,11 +32,12 @@ pub fn router(app: Arc<App>) -> Router {
 
 /// Ready when the control database answers and is up to date; packs were loaded before this port opened.
 async fn ready(State(app): State<Arc<App>>) -> Response {
-    let reason = match pending_public(&app.platform.database).await {
+    let reason = match timeout(READY_LIMIT, pending_public(&app.platform.database)).await {
         _ if app.draining.is_cancelled() => Some("shutting down".to_owned()),
-        Ok(pending) if pending.is_empty() => None,
-        Ok(pending) => Some(format!("{} migrations are pending", pending.len())),
-        Err(error) => Some(error.to_string()),
+        Ok(Ok(pending)) if pending.is_empty() => None,
+        Ok(Ok(pending)) => Some(format!("{} migrations are pending", pending.len())),
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some("the database does not answer in time".to_owned()),
     };
     let (status, body) = match reason {
         None => (StatusCode::OK, object!({ "ready": true })),

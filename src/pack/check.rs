@@ -38,8 +38,19 @@ impl Complaint {
 
     /// About the first line of the manifest that holds `word`.
     pub(super) fn in_manifest(pack: &Pack, word: &str, why: impl Into<String>) -> Self {
-        let line = pack.text.lines().position(|line| line.contains(word)).map_or(0, |at| at + 1);
+        let line = pack.text.lines().position(|line| holds(line, word)).map_or(0, |at| at + 1);
         Self::new(format!("{}/pack.toml", pack.folder), line, why)
+    }
+
+    /// About the first line that holds `word` below the manifest's header `[header]`, else about the header.
+    pub(super) fn in_section(pack: &Pack, header: &str, word: &str, why: impl Into<String>) -> Self {
+        let header = format!("[{header}]");
+        let Some(start) = pack.text.lines().position(|line| line.trim() == header) else {
+            return Self::in_manifest(pack, word, why);
+        };
+        let section = pack.text.lines().skip(start + 1).take_while(|line| !line.starts_with('['));
+        let below = section.enumerate().find(|(_, line)| holds(line, word)).map_or(0, |(at, _)| at + 1);
+        Self::new(format!("{}/pack.toml", pack.folder), start + 1 + below, why)
     }
 
     /// About the place in a file that PostgreSQL refused.
@@ -55,6 +66,15 @@ impl Complaint {
         let lines: Vec<String> = complaints.iter().map(ToString::to_string).collect();
         Error::malformed(format!("The packs are not valid:\n{}", lines.join("\n")))
     }
+}
+
+/// Whether a line that is no comment holds a word, not only letters of a longer one.
+fn holds(line: &str, word: &str) -> bool {
+    let inside = |c: char| c.is_alphanumeric() || c == '_';
+    !line.trim_start().starts_with('#')
+        && line
+            .match_indices(word)
+            .any(|(at, _)| !line[..at].ends_with(inside) && !line[at + word.len()..].starts_with(inside))
 }
 
 impl fmt::Display for Complaint {
@@ -75,7 +95,7 @@ pub(super) fn did_you_mean(word: &str, known: &[String]) -> String {
 /// What the manifests alone can tell; names of tables and columns are checked against the template schema.
 pub fn check(packs: &[Pack]) -> Vec<Complaint> {
     let mut complaints = Vec::new();
-    let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut owners: BTreeMap<(&str, &str), &str> = BTreeMap::new();
     for pack in packs {
         let manifest = &pack.manifest;
         let mut complain = |word: &str, why: String| complaints.push(Complaint::in_manifest(pack, word, why));
@@ -88,11 +108,12 @@ pub fn check(packs: &[Pack]) -> Vec<Complaint> {
             .map(|name| ("resource", name))
             .chain(manifest.report.keys().map(|name| ("report", name)));
         for (what, name) in names {
+            let header = format!("[{what}.{name}]");
             if Ident::new(&**name).is_err() || (what == "resource" && RESERVED_RESOURCES.contains(&name.as_str())) {
-                complain(name, format!("`{name}` cannot be the name of a {what}"));
+                complain(&header, format!("`{name}` cannot be the name of a {what}"));
             }
-            if let Some(other) = (what == "resource").then(|| owners.insert(name, &manifest.code)).flatten() {
-                complain(name, format!("the resource `{name}` exists in pack `{other}` already"));
+            if let Some(other) = owners.insert((what, name), &manifest.code) {
+                complain(&header, format!("the {what} `{name}` exists in pack `{other}` already"));
             }
         }
         for (name, resource) in &manifest.resource {
@@ -135,13 +156,10 @@ fn check_action(resource: &str, name: &str, action: &ActionEntry, complain: &mut
 }
 
 /// Complains about a column whose name the query grammar needs.
-pub(super) fn reserved_column(pack: &Pack, table: &str, column: &str) -> Option<Complaint> {
+pub(super) fn reserved_column(pack: &Pack, header: &str, table: &str, column: &str) -> Option<Complaint> {
     RESERVED_COLUMNS.contains(&column).then(|| {
-        Complaint::in_manifest(
-            pack,
-            table,
-            format!("column `{table}.{column}` has a name that the query grammar needs"),
-        )
+        let why = format!("column `{table}.{column}` has a name that the query grammar needs");
+        Complaint::in_section(pack, header, table, why)
     })
 }
 

@@ -49,7 +49,7 @@ impl Pack {
             return Err(vec![Complaint::new(at("pack.toml"), 0, "is missing")]);
         };
         let manifest: Manifest = toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(0, |span| text[..span.start].lines().count().max(1));
+            let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
             vec![Complaint::new(at("pack.toml"), line, error.message())]
         })?;
         let demo = files.get("demo.sql").cloned();
@@ -118,7 +118,7 @@ impl Packs {
     /// Reads the packs below `path` only: either one pack, or a folder of packs.
     pub fn load_with(path: &Path) -> Result<Result<Self, Vec<Complaint>>> {
         let mut folders = read_folders(path)?;
-        let named: BTreeSet<String> = folders.iter().map(|(folder, _)| last_part(folder)).collect();
+        let named: BTreeSet<String> = folders.iter().filter_map(|(_, files)| code(files)).collect();
         for pack in Self::load("")?.0 {
             if !named.contains(&pack.manifest.code) {
                 folders.push((format!("sql/{}", pack.manifest.code), pack.into_files()));
@@ -186,8 +186,10 @@ impl Pack {
     }
 }
 
-fn last_part(folder: &str) -> String {
-    folder.rsplit('/').next().unwrap_or_default().to_owned()
+/// The code in a manifest, whatever else may be wrong with it.
+fn code(files: &BTreeMap<String, String>) -> Option<String> {
+    let manifest: toml::Table = files.get("pack.toml")?.parse().ok()?;
+    Some(manifest.get("code")?.as_str()?.to_owned())
 }
 
 fn read_folders(path: &Path) -> Result<Vec<(String, BTreeMap<String, String>)>> {
@@ -220,11 +222,32 @@ fn read_files(folder: &Path) -> std::io::Result<BTreeMap<String, String>> {
     Ok(files)
 }
 
+/// Names the packs that require each other, not those that merely stand behind them.
+fn circle(mut packs: Vec<Pack>) -> Option<Complaint> {
+    loop {
+        let needed: BTreeSet<String> = packs.iter().flat_map(|pack| pack.manifest.requires.clone()).collect();
+        let before = packs.len();
+        packs.retain(|pack| needed.contains(&pack.manifest.code));
+        if packs.len() == before {
+            break;
+        }
+    }
+    let codes: Vec<&str> = packs.iter().map(|pack| pack.manifest.code.as_str()).collect();
+    let why = format!("requires in a circle: {}", codes.join(", "));
+    packs.first().map(|pack| Complaint::in_manifest(pack, "requires", why))
+}
+
 /// Sorts packs behind what they require; refuses unknown requirements and circles.
 fn in_order(mut packs: Vec<Pack>) -> Result<Vec<Pack>, Vec<Complaint>> {
     packs.sort_by(|a, b| a.manifest.code.cmp(&b.manifest.code));
     let codes: Vec<String> = packs.iter().map(|pack| pack.manifest.code.clone()).collect();
     let mut complaints = Vec::new();
+    for (pack, next) in packs.iter().zip(packs.iter().skip(1)) {
+        if pack.manifest.code == next.manifest.code {
+            let why = format!("the code `{}` is used by two packs", next.manifest.code);
+            complaints.push(Complaint::in_manifest(next, "code", why));
+        }
+    }
     for pack in &packs {
         for required in pack.manifest.requires.iter().filter(|code| !codes.contains(code)) {
             let why =
@@ -238,12 +261,7 @@ fn in_order(mut packs: Vec<Pack>) -> Result<Vec<Pack>, Vec<Complaint>> {
             pack.manifest.requires.iter().all(|code| sorted.iter().any(|done| done.manifest.code == *code))
         };
         let Some(next) = packs.iter().position(ready) else {
-            let circle: Vec<&str> = packs.iter().map(|pack| pack.manifest.code.as_str()).collect();
-            complaints.push(Complaint::in_manifest(
-                &packs[0],
-                "requires",
-                format!("requires in a circle: {}", circle.join(", ")),
-            ));
+            complaints.extend(circle(packs));
             break;
         };
         let pack = packs.remove(next);

@@ -146,7 +146,7 @@ fn assemble(packs: Packs, shape: &Shape) -> Result<Catalog, Vec<Complaint>> {
             }
         }
         for (name, entry) in &pack.manifest.report {
-            match relation(pack, &entry.view, shape) {
+            match relation(pack, &format!("report.{name}"), &entry.view, shape) {
                 Ok(view) => {
                     let columns = view.columns.iter().filter_map(|shape| column(shape, false)).collect();
                     let (module, permission) = (pack.manifest.code.clone(), entry.permission.clone());
@@ -160,6 +160,10 @@ fn assemble(packs: Packs, shape: &Shape) -> Result<Catalog, Vec<Complaint>> {
             }
         }
     }
+    for pack in packs.iter() {
+        let unknown = pack.manifest.select.iter().filter_map(|name| relation(pack, "", name, shape).err());
+        complaints.extend(unknown);
+    }
     if !complaints.is_empty() {
         return Err(complaints);
     }
@@ -169,28 +173,30 @@ fn assemble(packs: Packs, shape: &Shape) -> Result<Catalog, Vec<Complaint>> {
     Ok(Catalog { packs, resources, reports, constraints })
 }
 
-fn relation<'a>(pack: &Pack, name: &str, shape: &'a Shape) -> Result<&'a Relation, Complaint> {
+fn relation<'a>(pack: &Pack, header: &str, name: &str, shape: &'a Shape) -> Result<&'a Relation, Complaint> {
     shape.relations.get(name).ok_or_else(|| {
         let known: Vec<String> = shape.relations.keys().cloned().collect();
-        Complaint::in_manifest(pack, name, format!("there is no table or view `{name}`{}", did_you_mean(name, &known)))
+        let why = format!("there is no table or view `{name}`{}", did_you_mean(name, &known));
+        Complaint::in_section(pack, header, name, why)
     })
 }
 
 fn resource(pack: &Pack, name: &str, entry: &ResourceEntry, shape: &Shape) -> Result<Resource, Vec<Complaint>> {
-    let relation = relation(pack, &entry.table, shape).map_err(|complaint| vec![complaint])?;
+    let header = format!("resource.{name}");
+    let relation = relation(pack, &header, &entry.table, shape).map_err(|complaint| vec![complaint])?;
     let known: Vec<String> = relation.columns.iter().map(|column| column.name.clone()).collect();
     let mentioned = entry.readonly.iter().chain(&entry.hidden).chain(&entry.search).chain([&entry.key]);
     let mut complaints: Vec<Complaint> = mentioned
         .filter(|column| !known.contains(column))
         .map(|column| {
             let why = format!("`{}` has no column `{column}`{}", entry.table, did_you_mean(column, &known));
-            Complaint::in_manifest(pack, column, why)
+            Complaint::in_section(pack, &header, column, why)
         })
-        .chain(known.iter().filter_map(|column| reserved_column(pack, &entry.table, column)))
+        .chain(known.iter().filter_map(|column| reserved_column(pack, &header, &entry.table, column)))
         .collect();
     let mut actions = BTreeMap::new();
     for (action_name, action_entry) in &entry.action {
-        match action(pack, action_name, action_entry, shape) {
+        match action(pack, &format!("{header}.action.{action_name}"), action_name, action_entry, shape) {
             Ok(action) => drop(actions.insert(action_name.clone(), action)),
             Err(complaint) => complaints.push(complaint),
         }
@@ -200,7 +206,8 @@ fn resource(pack: &Pack, name: &str, entry: &ResourceEntry, shape: &Shape) -> Re
     }
     let visible = relation.columns.iter().filter(|column| !entry.hidden.contains(&column.name));
     let columns: Vec<Column> = visible.filter_map(|shape| column(shape, entry.may_hold(shape))).collect();
-    let missing = |what: &str| vec![Complaint::in_manifest(pack, name, format!("`{what}` is not usable as a name"))];
+    let missing =
+        |what: &str| vec![Complaint::in_section(pack, &header, what, format!("`{what}` is not usable as a name"))];
     let key = columns.iter().find(|column| column.name.as_str() == entry.key).cloned();
     Ok(Resource {
         name: name.to_owned(),
@@ -232,8 +239,8 @@ impl ResourceEntry {
     }
 }
 
-fn action(pack: &Pack, name: &str, entry: &ActionEntry, shape: &Shape) -> Result<Action, Complaint> {
-    let complain = |why: String| Complaint::in_manifest(pack, &entry.function, why);
+fn action(pack: &Pack, header: &str, name: &str, entry: &ActionEntry, shape: &Shape) -> Result<Action, Complaint> {
+    let complain = |why: String| Complaint::in_section(pack, header, &entry.function, why);
     let known: Vec<String> = shape.functions.iter().map(|function| function.name.clone()).collect();
     let function = shape.functions.iter().find(|function| function.name == entry.function).ok_or_else(|| {
         complain(format!("there is no function `{}`{}", entry.function, did_you_mean(&entry.function, &known)))

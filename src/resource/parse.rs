@@ -131,8 +131,10 @@ fn filter(column: Cow<'_, str>, text: &str) -> Result<Filter> {
     match OPERATORS.iter().find(|(name, _)| *name == word) {
         Some((_, operator)) => Ok(Filter { column: column.into_owned(), operator: *operator, value: value.to_owned() }),
         None => {
-            let hint = nearest(word, known)
-                .map_or_else(|| format!("Operators are {}.", known.join(", ")), |name| format!("Did you mean `{name}`?"));
+            let hint = nearest(word, known).map_or_else(
+                || format!("Operators are {}.", known.join(", ")),
+                |name| format!("Did you mean `{name}`?"),
+            );
             Err(refuse(&column, format!("`{word}` is not an operator")).hint(hint))
         }
     }

@@ -142,7 +142,7 @@ impl Tenants {
     }
 
     async fn find(&self, name: &str, sql: &'static str) -> Result<Loaded<Uuid>> {
-        let row = self.database.control().await?.query_opt(sql, &[&name]).await?.ok_or_else(tenant_not_found)?;
+        let row = self.database.look_up(sql, &[&name]).await?.pop().ok_or_else(tenant_not_found)?;
         Ok(Loaded { value: row.get(0), valid_for: None })
     }
 
@@ -155,8 +155,13 @@ impl Tenants {
         let sql = format!(
             "select {COLUMNS} from public.tenants t join public.buckets b on b.id = t.bucket_id where t.id = $1"
         );
-        let row = self.database.control().await?.query_opt(&sql, &[&id]).await?.ok_or_else(tenant_not_found)?;
+        let row = self.database.look_up(&sql, &[&id]).await?.pop().ok_or_else(tenant_not_found)?;
         Ok(Loaded { value: Arc::new(Tenant::read(&row)?), valid_for: None })
+    }
+
+    /// Drops the answer for a tenant at once, without waiting for the news of an own change.
+    pub fn forget(&self, id: Uuid) {
+        self.tenants.invalidate(&id);
     }
 
     /// Drops what news made old.

@@ -138,9 +138,9 @@ async fn a_lost_deal_has_a_reason_and_only_a_lost_one() {
         (&row["lost_reason_id"], &row["lost_note"], &row["closed_at"]),
         (&Value::Null, &Value::Null, &Value::Null)
     );
-    for patch in [json!({ "lost_reason_id": reason }), json!({ "lost_note": "too early" })] {
-        let problem = sales1.patch(&path, patch).await.problem(422);
-        assert_eq!(faults(&problem), [("not_lost", "#/lost_reason_id")]);
+    for (field, patch) in [("lost_reason_id", json!(reason)), ("lost_note", json!("too early"))] {
+        let problem = sales1.patch(&path, json!({ field: patch })).await.problem(422);
+        assert_eq!(faults(&problem), [("not_lost", format!("#/{field}").as_str())]);
     }
     // The reason is part of the past of other deals.
     let used = office.text("select min(lost_reason_id::text) from crm_deal").await;

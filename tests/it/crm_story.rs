@@ -107,6 +107,22 @@ pub fn refusal(answer: &Answer) -> String {
     format!("{} {code}: {detail}{faults}", answer.status.as_u16())
 }
 
+/// The refusals of several writes, one below the other.
+pub async fn refusals(user: &User<'_>, writes: &[(&str, &str, Value)]) -> String {
+    let mut said = String::new();
+    for (method, path, body) in writes {
+        let path = format!("/api/v1/{path}");
+        let answer = match *method {
+            "POST" => user.post(&path, body.clone()).await,
+            "PATCH" => user.patch(&path, body.clone()).await,
+            _ => user.delete(&path).await,
+        };
+        said.push_str(&refusal(&answer));
+        said.push('\n');
+    }
+    said
+}
+
 /// The keys in rows of a list.
 pub fn keys(rows: &[Value]) -> BTreeSet<String> {
     rows.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()

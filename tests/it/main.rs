@@ -2,7 +2,12 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test says what it expects by failing")]
 #![allow(clippy::disallowed_methods, reason = "tests look at the server from outside too")]
 
+mod answer_form;
 mod approvals;
+mod bad_input;
+mod bad_transport;
+mod bad_values;
+mod connections;
 mod coverage;
 mod crash;
 mod crm_people;
@@ -10,10 +15,17 @@ mod crm_reports;
 mod crm_rules;
 mod crm_scope;
 mod crm_story;
+mod facts;
+mod faults;
 mod isolation;
 mod layering;
+mod news;
+mod outages;
 mod provisioning;
 mod provisioning_input;
+mod proxy;
 mod resolution;
+mod round_trips;
 mod system_admin;
+mod tls;
 mod world;
