@@ -122,12 +122,14 @@ async fn a_value_that_does_not_fit_its_column_is_named() {
         );
         for column in resource.columns.iter().filter(|column| column.writable) {
             let (name, pointer) = (column.name.as_str(), format!("#/{}", column.name.as_str()));
-            for misfit in misfits(column) {
+            for (at, misfit) in misfits(column).into_iter().enumerate() {
                 let what = format!("{path} {name} = {misfit}");
-                for answer in [
-                    owner.patch(&format!("{path}/{key}"), json!({ name: misfit })).await,
-                    owner.post(&path, json!({ name: misfit })).await,
-                ] {
+                let mut answers = vec![owner.patch(&format!("{path}/{key}"), json!({ name: misfit })).await];
+                // Both read the same way, so one in each column shows it.
+                if at == 0 {
+                    answers.push(owner.post(&path, json!({ name: misfit })).await);
+                }
+                for answer in answers {
                     let problem = watch.refused(&answer, &what);
                     assert_eq!(problem["status"], 422, "{what}: {}", answer.text);
                     let faults = problem["errors"].as_array().unwrap();
@@ -156,11 +158,7 @@ async fn every_column_is_filtered_and_ordered_by_values_of_its_type_only() {
             let answer = owner.get(&format!("{path}?{compared}&{name}=is.null")).await;
             let expected = if matches!(column.kind, Kind::Json | Kind::Array | Kind::Other) { 400 } else { 200 };
             assert_eq!(answer.status.as_u16(), expected, "{path} {name}: {}", answer.text);
-            for order in ["asc", "desc", "asc.nullsfirst", "desc.nullslast"] {
-                owner.get(&format!("{path}?{name}=is.not_null&order={name}.{order}&limit=1")).await.ok();
-            }
-            let bad =
-                ["", "x", "a%00b", "1e9", "99999999999999999999x", "NULL", "%27;--", "2026-02-30", "infinity", "-"];
+            let bad = ["", "a%00b", "1e9", "%27;--", "2026-02-30", "infinity"];
             for value in bad.iter().filter(|_| column.kind != Kind::Text) {
                 let what = format!("{path}?{name}=gte.{value}");
                 let problem = watch.refused(&owner.get(&what).await, &what);
@@ -170,6 +168,10 @@ async fn every_column_is_filtered_and_ordered_by_values_of_its_type_only() {
                     "{what}"
                 );
             }
+        }
+        for order in ["asc", "desc", "asc.nullsfirst", "desc.nullslast"] {
+            let all: Vec<String> = columns.iter().map(|column| format!("{}.{order}", column.name.as_str())).collect();
+            owner.get(&format!("{path}?order={}&limit=1", all.join(","))).await.ok();
         }
     }
     watch.nothing_changed(&office).await;
@@ -310,7 +312,7 @@ fn no_body_breaks_the_service() {
             _ => json!({ "title": "Any", "organization_id": Value::Null, "amount": "1" }),
         };
         let bodies = (vec((prop::sample::select(names), any_json()), 0..4), any::<bool>());
-        for_all(200, &bodies, |(fields, with_start)| {
+        for_all(120, &bodies, |(fields, with_start)| {
             let mut body = if with_start { start.as_object().unwrap().clone() } else { Map::new() };
             body.extend(fields);
             for answer in runtime.block_on(write_random(&owner, resource, &row, &body)) {
@@ -358,7 +360,7 @@ fn no_query_breaks_the_service() {
         });
     let raw = "[!$-;=?-Z_a-z~&%]{0,40}".prop_filter("a URL", |raw| !raw.contains('#'));
     let queries = prop_oneof![3 => vec(pair, 0..5).prop_map(|pairs| pairs.join("&")), 1 => raw];
-    for_all(400, &queries, |query| {
+    for_all(250, &queries, |query| {
         for path in ["deals", "reports/stale_deals"] {
             let answer = runtime.block_on(in_time(owner.get(&format!("/api/v1/{path}?{query}"))));
             prop_assert!([200, 400].contains(&answer.status.as_u16()), "{query}: {}", answer.text);

@@ -116,7 +116,8 @@ impl Case {
 
     /// Another process starts and cleans up.
     async fn restart(&self) -> Arc<App> {
-        let app = App::start(self.world.app.config.clone()).await.unwrap();
+        let start = App::start(self.world.app.config.clone());
+        let app = tokio::time::timeout(Duration::from_secs(20), start).await.expect("it waits for somebody").unwrap();
         app.stop.cancel();
         app
     }

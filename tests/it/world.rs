@@ -43,7 +43,8 @@ async fn prepare() -> Shared {
     let target = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let binaries = find_binaries(None, &target.join("postgresql"), |_| {}).await.unwrap();
     let data_dir = target.join(format!("pg-{}", std::process::id()));
-    remove_old_folders(&target);
+    // A folder of many databases takes long to remove on some file systems; nobody waits for it.
+    std::thread::spawn(move || remove_old_folders(&target));
     let server = start(&binaries, ServerOptions { data_dir, durable: false, max_connections: 400 }).await.unwrap();
     let shared = Shared { server, key: SealingKey::generate().unwrap() };
     let url = shared.server.ensure_database(INSTANCE, TEMPLATE).await.unwrap();
@@ -77,7 +78,7 @@ const SPREAD: &str = "
       end loop;
     end $$";
 
-/// Runs that were killed leave their folder behind; nobody needs it.
+/// Earlier runs left their folders behind; nobody needs them.
 fn remove_old_folders(target: &std::path::Path) {
     for entry in std::fs::read_dir(target).into_iter().flatten().flatten() {
         let name = entry.file_name().into_string().unwrap_or_default();
