@@ -253,8 +253,14 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {}
 
+/// Longer words are no slips of a name, and comparing them costs.
+const LONGEST_NAME: usize = 64;
+
 /// The name among `known` that `given` was probably meant to be, for "did you mean" hints.
 pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if given.len() > LONGEST_NAME {
+        return None;
+    }
     let given = given.to_lowercase();
     known
         .into_iter()

@@ -55,7 +55,9 @@ impl Failure {
 
     fn log_line(&self) -> String {
         let constraint = self.constraint.as_ref().map(|name| format!(" constraint={name}")).unwrap_or_default();
-        format!("sqlstate={} {}{constraint}", self.code(), self.message)
+        // Of bad values (class 22) the server quotes the value itself, which is nothing for a log.
+        let message = if self.code().starts_with("22") { "a value is refused" } else { &self.message };
+        format!("sqlstate={} {message}{constraint}", self.code())
     }
 }
 

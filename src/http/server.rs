@@ -124,13 +124,22 @@ fn attend(
 ) {
     // Answers are small and complete: waiting for more to send only delays them.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let front = front.clone();
-        async move { Ok::<_, Infallible>(front.answer(request.map(Body::new), address).await) }
-    });
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-    let watched = connections.watch(connection);
+    let patience = Duration::from_millis(front.header_timeout_ms());
+    let (builder, watcher) = (builder.clone(), connections.watcher());
     tokio::spawn(async move {
+        // The protocol's own limits begin with its first byte; who never sends one is shown out here.
+        let spoke = tokio::select! {
+            spoke = tokio::time::timeout(patience, stream.readable()) => matches!(spoke, Ok(Ok(()))),
+            () = front.draining() => false,
+        };
+        if !spoke {
+            return;
+        }
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let front = front.clone();
+            async move { Ok::<_, Infallible>(front.answer(request.map(Body::new), address).await) }
+        });
+        let watched = watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
         if let Err(error) = watched.await {
             tracing::debug!(%error, "a connection ended early");
         }

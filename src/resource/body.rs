@@ -247,6 +247,7 @@ mod tests {
             (Kind::Text, json!("it's")),
             (Kind::Array, json!(["a", "b"])),
             (Kind::Json, json!({"a": [1]})),
+            (Kind::Json, json!("six characters: \\u0000")),
         ] {
             assert!(json_text(kind, &good).is_ok(), "{kind:?} {good}");
         }
@@ -256,6 +257,8 @@ mod tests {
             (Kind::Numeric, json!("1e999999")),
             (Kind::Numeric, json!("NaN")),
             (Kind::Date, json!("2026-02-30")),
+            (Kind::Date, json!("20260228")),
+            (Kind::Date, json!("0000-02-28")),
             (Kind::Timestamp, json!("2026-02-28")),
             (Kind::Boolean, json!("true")),
             (Kind::Text, json!("a\0b")),

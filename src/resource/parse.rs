@@ -8,6 +8,10 @@ use crate::error::{Error, Result, nearest};
 const DEFAULT_LIMIT: u32 = 50;
 /// Rows of a list at most.
 const MAX_LIMIT: u32 = 500;
+/// Conditions of a list at most: each makes the prepared statement larger that PostgreSQL keeps.
+const MAX_FILTERS: usize = 50;
+/// Sort columns of a list at most.
+const MAX_SORTS: usize = 50;
 
 /// How a column is compared, in PostgREST's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +89,10 @@ impl ListRequest {
                 "order" => request.order = order(&value)?,
                 _ => request.filters.push(filter(name, &value)?),
             }
+        }
+        if request.filters.len() > MAX_FILTERS || request.order.len() > MAX_SORTS {
+            let message = format!("A list has at most {MAX_FILTERS} conditions and {MAX_SORTS} sort columns.");
+            return Err(Error::malformed(message));
         }
         Ok(request)
     }

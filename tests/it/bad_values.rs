@@ -170,8 +170,10 @@ async fn every_column_is_filtered_and_ordered_by_values_of_its_type_only() {
             }
         }
         for order in ["asc", "desc", "asc.nullsfirst", "desc.nullslast"] {
-            let all: Vec<String> = columns.iter().map(|column| format!("{}.{order}", column.name.as_str())).collect();
-            owner.get(&format!("{path}?order={}&limit=1", all.join(","))).await.ok();
+            for some in columns.chunks(8) {
+                let some: Vec<String> = some.iter().map(|column| format!("{}.{order}", column.name.as_str())).collect();
+                owner.get(&format!("{path}?order={}&limit=1", some.join(","))).await.ok();
+            }
         }
     }
     watch.nothing_changed(&office).await;

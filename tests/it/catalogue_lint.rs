@@ -1,6 +1,7 @@
 //! What PostgreSQL itself says about the database of the demo: nothing is open that need not be.
 
 use insula::pack::Method;
+use tokio::sync::OnceCell;
 use tokio_postgres::Client;
 
 use crate::world::World;
@@ -16,6 +17,12 @@ const TENANTS: &str = "n.nspname like 'tenant\\_%'";
 /// Each points to a row that is hardly ever deleted, from a table where nobody asks for it.
 const WITHOUT_INDEX: [&str; 4] =
     ["crm_deal_lost_reason_fk", "crm_deal_pipeline_fk", "crm_deal_stage_log_from_fk", "sys_approval_decided_by_fk"];
+
+/// One database for all: these tests only look. Its service ends with the first test, the database does not.
+async fn demo() -> &'static World {
+    static DEMO: OnceCell<World> = OnceCell::const_new();
+    DEMO.get_or_init(World::new).await
+}
 
 /// Fails with all offenders; `seen` must find something to look at, or the rule proves nothing.
 async fn none(superuser: &Client, offenders: &str, seen: &str) {
@@ -33,7 +40,7 @@ fn in_schemas(which: &str, select: &str, rest: &str) -> String {
 
 #[tokio::test]
 async fn functions_that_run_as_their_owner_choose_their_own_path_and_are_not_for_everybody() {
-    let superuser = World::new().await.superuser().await;
+    let superuser = demo().await.superuser().await;
     let definer = "pg_proc p on p.pronamespace = n.oid where p.prosecdef";
     let all = in_schemas(OURS, "count(*)", definer);
     let path = in_schemas(
@@ -59,7 +66,7 @@ async fn functions_that_run_as_their_owner_choose_their_own_path_and_are_not_for
 
 #[tokio::test]
 async fn nothing_is_for_everybody() {
-    let superuser = World::new().await.superuser().await;
+    let superuser = demo().await.superuser().await;
     let closed = format!("{OURS} and n.nspname <> 'insula'");
     let schemas = format!(
         "select n.nspname::text from pg_namespace n where {closed}
@@ -90,7 +97,7 @@ async fn nothing_is_for_everybody() {
 
 #[tokio::test]
 async fn roles_can_no_more_than_they_need() {
-    let superuser = World::new().await.superuser().await;
+    let superuser = demo().await.superuser().await;
     let runtime = "(rolname ~ '^it_b[0-9]+$' or rolname ~ '^it_t_')";
     let all = format!("select count(*) from pg_roles where {runtime}");
     let mighty = format!(
@@ -126,7 +133,7 @@ async fn roles_can_no_more_than_they_need() {
 
 #[tokio::test]
 async fn a_login_is_member_of_its_own_tenants_only_and_a_tenant_of_nothing() {
-    let superuser = World::new().await.superuser().await;
+    let superuser = demo().await.superuser().await;
     let memberships =
         "select count(*) from pg_auth_members m join pg_roles r on r.oid = m.member where r.rolname = 'it_b1'";
     let strange = "select m.roleid::regrole::text from pg_auth_members m join pg_roles r on r.oid = m.member
@@ -149,7 +156,7 @@ async fn a_login_is_member_of_its_own_tenants_only_and_a_tenant_of_nothing() {
 
 #[tokio::test]
 async fn rows_with_a_scope_are_guarded_and_no_view_goes_round_it() {
-    let world = World::new().await;
+    let world = demo().await;
     let superuser = world.superuser().await;
     let packs = world.app.platform.catalog.packs();
     let scoped: Vec<&str> = packs
@@ -182,7 +189,7 @@ async fn rows_with_a_scope_are_guarded_and_no_view_goes_round_it() {
 
 #[tokio::test]
 async fn what_proves_who_somebody_is_cannot_be_read_or_written_by_tenants() {
-    let superuser = World::new().await.superuser().await;
+    let superuser = demo().await.superuser().await;
     let secret = "select t.role_name || ' may ' || p || ' ' || c from public.tenants t,
         unnest(array['sys_credential', 'sys_session']) c, unnest(array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger']) p
         where (c, p) <> ('sys_session', 'select')
@@ -202,7 +209,7 @@ async fn what_proves_who_somebody_is_cannot_be_read_or_written_by_tenants() {
 
 #[tokio::test]
 async fn tables_explain_themselves_and_refusals_have_sentences() {
-    let world = World::new().await;
+    let world = demo().await;
     let superuser = world.superuser().await;
     let table = "pg_class c on c.relnamespace = n.oid where c.relkind in ('r', 'p', 'v')";
     let silent =
@@ -241,7 +248,7 @@ async fn tables_explain_themselves_and_refusals_have_sentences() {
 
 #[tokio::test]
 async fn foreign_keys_are_supported_by_an_index() {
-    let superuser = World::new().await.superuser().await;
+    let superuser = demo().await.superuser().await;
     let sql = "select distinct k.conname::text from pg_constraint k join pg_namespace n on n.oid = k.connamespace
         where k.contype = 'f' and n.nspname in ('public', 'insula_template') and not exists (
           select from pg_index i where i.indrelid = k.conrelid and i.indisvalid and i.indkey[0] = any (k.conkey)

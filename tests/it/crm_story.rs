@@ -86,6 +86,9 @@ impl Office {
             let person = json!({ "first_name": name, "phone": "+918055555555", "owner_id": of });
             made(manager.post("/api/v1/contacts", person).await);
         }
+        let gone = json!({ "first_name": "Gone", "phone": "+918055555555", "owner_id": sales1 });
+        let gone = made(manager.post("/api/v1/contacts", gone).await);
+        manager.post(&format!("/api/v1/contacts/{gone}/actions/archive"), json!({})).await.ok();
     }
 }
 
@@ -98,6 +101,7 @@ pub fn made(answer: Answer) -> String {
 
 /// Status, code, sentence and faults of a refusal, as a caller reads them.
 pub fn refusal(answer: &Answer) -> String {
+    assert!(answer.status.as_u16() >= 400, "not refused: {}", answer.text);
     let problem = answer.problem(answer.status.as_u16());
     let faults = problem["errors"].as_array().cloned().unwrap_or_default();
     let line =

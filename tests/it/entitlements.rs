@@ -4,9 +4,18 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 use tokio_postgres::Client;
 
 use crate::world::{User, World};
+
+/// A connection whose writes nobody else sees: all is undone when it is closed.
+async fn paper() -> Client {
+    static WORLD: OnceCell<World> = OnceCell::const_new();
+    let superuser = WORLD.get_or_init(World::new).await.superuser().await;
+    superuser.batch_execute("begin").await.unwrap();
+    superuser
+}
 
 /// Enabled, source and end of a module of testcompany at a moment of 2030.
 async fn at(superuser: &Client, module: &str, moment: &str) -> Value {
@@ -26,7 +35,7 @@ async fn write(superuser: &Client, sql: &str) {
 
 #[tokio::test]
 async fn a_trial_ends_at_its_moment() {
-    let superuser = World::new().await.superuser().await;
+    let superuser = paper().await;
     write(
         &superuser,
         "update public.tenant_subscriptions set state = 'trialing', trial_ends_at = '2030-01-10 00:00+00'
@@ -41,7 +50,7 @@ async fn a_trial_ends_at_its_moment() {
 
 #[tokio::test]
 async fn only_paying_states_open_modules() {
-    let superuser = World::new().await.superuser().await;
+    let superuser = paper().await;
     for (state, on) in [
         ("incomplete", false),
         ("incomplete_expired", false),
@@ -71,7 +80,7 @@ async fn only_paying_states_open_modules() {
 
 #[tokio::test]
 async fn kill_switch_beats_override_beats_subscription_beats_plan() {
-    let superuser = World::new().await.superuser().await;
+    let superuser = paper().await;
     let module = "d2c_storefront";
     assert_eq!(at(&superuser, module, "01-01").await, json!([true, "plan", null]));
     write(
@@ -100,7 +109,7 @@ async fn kill_switch_beats_override_beats_subscription_beats_plan() {
 
 #[tokio::test]
 async fn the_answer_does_not_depend_on_the_clock() {
-    let superuser = World::new().await.superuser().await;
+    let superuser = paper().await;
     let sql = "select pg_get_functiondef('public.tenant_entitlements(uuid, timestamptz)'::regprocedure)";
     let text = superuser.query_one(sql, &[]).await.unwrap().get::<_, String>(0).to_lowercase();
     for clock in ["now()", "current_", "clock_", "statement_timestamp", "localtime", "transaction_timestamp"] {
