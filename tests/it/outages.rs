@@ -2,10 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
+use insula::db::News;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio::time::sleep;
+use tokio_postgres::Client;
 
+use super::faults::{in_background, slow_report, until_sleeping};
 use super::proxy::{Network, Proxy};
 use super::world::{Answer, User, World};
 
@@ -14,7 +18,16 @@ const CONTACTS: &str = "/api/v1/contacts?limit=1";
 /// The status of a page of the port for machines.
 async fn ops(world: &World, path: &str) -> StatusCode {
     let url = format!("http://127.0.0.1:{}{path}", world.ops_port);
-    reqwest::Client::builder().no_proxy().build().unwrap().get(url).send().await.unwrap().status()
+    reqwest::Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(10))
+        .build()
+        .unwrap()
+        .get(url)
+        .send()
+        .await
+        .unwrap()
+        .status()
 }
 
 /// Repeats a read until it is answered; gives how long that took.
@@ -25,6 +38,22 @@ async fn until_served(user: &User<'_>) -> Duration {
         sleep(Duration::from_millis(20)).await;
     }
     began.elapsed()
+}
+
+/// Has a tenant's reads open so many connections of its bucket.
+async fn open_all_connections(outside: &Client, user: &User<'_>, connections: usize) {
+    user.get(CONTACTS).await.ok();
+    slow_report(outside, &user.subdomain, 30.0).await;
+    let held: Vec<_> =
+        (0..connections).map(|_| in_background(user.request(Method::GET, "/api/v1/reports/lost_reasons"))).collect();
+    until_sleeping(outside, i64::try_from(connections).unwrap()).await;
+    // Ended by the server, not by us: so the connections are clean and stay.
+    let cancel = "select pg_cancel_backend(pid) from pg_stat_activity
+        where wait_event = 'PgSleep' and datname = current_database()";
+    outside.query(cancel, &[]).await.unwrap();
+    for report in held {
+        assert_eq!(report.await.unwrap().status, StatusCode::GATEWAY_TIMEOUT);
+    }
 }
 
 async fn timed(answer: impl Future<Output = Answer>) -> (Answer, Duration) {
@@ -72,14 +101,17 @@ async fn a_server_that_stands_still_holds_nobody_for_long() {
     })
     .await;
     let manager = world.user("acme", "manager").await;
-    manager.get(CONTACTS).await.ok();
+    let outside = world.superuser().await;
+    open_all_connections(&outside, &manager, 2).await;
 
     proxy.set(Network::Frozen);
     let body = json!({ "first_name": "Frozen", "email": "frozen@solid.test" });
-    let writes = || manager.post("/api/v1/contacts", body.clone());
-    let all = tokio::join!(timed(manager.get(CONTACTS)), timed(writes()), timed(writes()), timed(writes()));
-    for (answer, took) in [all.0, all.1, all.2, all.3] {
-        assert!(matches!(answer.status.as_u16(), 429 | 503 | 504), "{} {}", answer.status, answer.text);
+    let write = || manager.post("/api/v1/contacts", body.clone());
+    // The writes hold all connections of the bucket; they have no client that could give them up.
+    let writes = join_all([timed(write()), timed(write())]).await;
+    let reads = join_all([timed(manager.get(CONTACTS)), timed(manager.get(CONTACTS))]).await;
+    for (answer, took) in writes.into_iter().chain(reads) {
+        assert!(matches!(answer.status.as_u16(), 503 | 504), "{} {}", answer.status, answer.text);
         assert!(took < Duration::from_secs(3), "{took:?}");
     }
     assert_eq!(ops(&world, "/live").await, StatusCode::OK);
@@ -91,7 +123,6 @@ async fn a_server_that_stands_still_holds_nobody_for_long() {
     proxy.set(Network::Open);
     let took = until_served(&manager).await;
     assert!(took < Duration::from_secs(4), "{took:?}");
-    let outside = world.superuser().await;
     outside
         .execute("update public.tenants set state = 'suspended', suspended_reason = 'x' where subdomain = 'acme'", &[])
         .await
@@ -103,13 +134,30 @@ async fn a_server_that_stands_still_holds_nobody_for_long() {
     }
 }
 
+#[tokio::test]
+async fn connections_that_died_unnoticed_fail_no_read() {
+    let (world, proxy) = Proxy::before_world(Duration::ZERO, |_| {}).await;
+    let outside = world.superuser().await;
+    let manager = world.user("acme", "manager").await;
+    open_all_connections(&outside, &manager, 4).await;
+    join_all((0..4).map(|_| world.token("techstart", "owner"))).await;
+    let open = world.app.platform.database.open_connections().await;
+    assert!(open >= 6, "only {open} connections are open");
+
+    // All that is cached is old as well, so that every look-up meets a dead connection of its own.
+    proxy.set(Network::Stale);
+    world.app.tenants.hear(&News::Resync);
+    world.app.gate.hear(&News::Resync);
+    world.app.sessions.hear(&News::Resync);
+    manager.get(CONTACTS).await.ok();
+    manager.get("/api/v1/deals?limit=1").await.ok();
+}
+
 async fn cut_in_the_middle_of_commit(network: Network, kept: i64) {
     let (world, proxy) = Proxy::before_world(Duration::ZERO, |config| config.database.bucket_pool = 1).await;
     let manager = world.user("acme", "manager").await;
     let outside = world.superuser().await;
-    let write = |name: &str| {
-        manager.post("/api/v1/contacts", json!({ "first_name": name, "email": format!("{name}@cut.test") }))
-    };
+    let write = |name: &str| manager.post("/api/v1/contacts", json!({ "first_name": name, "phone": "+919876543210" }));
     assert_eq!(write("Before").await.status, StatusCode::CREATED);
     manager.get(CONTACTS).await.ok();
     let before = proxy.traffic().connections;

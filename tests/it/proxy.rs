@@ -22,6 +22,8 @@ pub enum Network {
     Away,
     /// Nothing passes and nothing is closed. What was caught in it never moves again.
     Frozen,
+    /// What was connected before is dead, which nobody has noticed yet: it breaks when it is used. New connections live.
+    Stale,
     /// Connections break after `commit` has reached the server, before its answer comes back.
     CutAfterCommit,
     /// Connections break when `commit` is about to be passed on.
@@ -136,6 +138,7 @@ async fn carry(mut client: TcpStream, shared: Arc<Shared>) {
 async fn pass(client: &mut TcpStream, server: &mut TcpStream, shared: &Shared) -> std::io::Result<()> {
     let (mut up, mut down) = (Vec::with_capacity(1 << 16), vec![0; 1 << 16]);
     let mut asking = false;
+    let born_stale = *shared.network.borrow() == Network::Stale;
     loop {
         up.clear();
         tokio::select! {
@@ -155,12 +158,11 @@ async fn pass(client: &mut TcpStream, server: &mut TcpStream, shared: &Shared) -
                 }
                 let network = *shared.network.borrow();
                 let commits = contains(&up, b"commit");
-                if network == Network::CutBeforeCommit && commits {
+                if (network == Network::CutBeforeCommit && commits) || (network == Network::Stale && !born_stale) {
                     return Ok(());
                 }
                 server.write_all(&up).await?;
                 if network == Network::CutAfterCommit && commits {
-                    client.shutdown().await?;
                     return hear_end(server).await;
                 }
             }
