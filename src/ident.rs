@@ -50,6 +50,38 @@ impl std::borrow::Borrow<str> for Ident {
     }
 }
 
+/// The name of a value in an answer, as a caller chose it or a column has it: `^[A-Za-z_][A-Za-z0-9_]{0,62}$`.
+///
+/// `Display` writes it quoted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alias<'a>(&'a str);
+
+impl<'a> Alias<'a> {
+    /// Checks a name that a caller chose; none for one that cannot be used.
+    pub fn new(name: &'a str) -> Option<Self> {
+        let first_ok = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        let rest_ok = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        (first_ok && rest_ok && name.len() <= MAX_BYTES).then_some(Self(name))
+    }
+
+    /// The bare name.
+    pub fn as_str(&self) -> &'a str {
+        self.0
+    }
+}
+
+impl<'a> From<&'a Ident> for Alias<'a> {
+    fn from(name: &'a Ident) -> Self {
+        Self(&name.0)
+    }
+}
+
+impl fmt::Display for Alias<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0)
+    }
+}
+
 /// A tenant's name in URLs: `^[a-z][a-z0-9-]{1,38}[a-z0-9]$`, a DNS label (RFC 1035).
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Subdomain(Box<str>);

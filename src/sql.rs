@@ -9,7 +9,7 @@ use std::fmt::Write;
 use bytes::BytesMut;
 use tokio_postgres::types::{Format, IsNull, ToSql, Type};
 
-use crate::ident::Ident;
+use crate::ident::{Alias, Ident};
 
 /// A bound value, sent in text format: PostgreSQL reads it with the input function of the type it is compared to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,22 @@ impl Value {
     /// A value in PostgreSQL's text form.
     pub fn text(value: impl Into<String>) -> Self {
         Self(Some(value.into()))
+    }
+
+    /// An array in PostgreSQL's text form; every item is quoted.
+    pub fn array<'t>(items: impl IntoIterator<Item = Option<&'t str>>) -> Self {
+        let mut text = String::from("{");
+        for item in items {
+            text.push_str(if text.len() > 1 { "," } else { "" });
+            match item {
+                Some(item) => {
+                    let _ = write!(text, "\"{}\"", item.replace('\\', r"\\").replace('"', "\\\""));
+                }
+                None => text.push_str("null"),
+            }
+        }
+        text.push('}');
+        Self(Some(text))
     }
 
     /// SQL null.
@@ -74,6 +90,24 @@ impl Sql {
         self
     }
 
+    /// Appends the name of a value in the answer, quoted.
+    pub fn alias(&mut self, name: &Alias<'_>) -> &mut Self {
+        let _ = write!(self.text, "{name}");
+        self
+    }
+
+    /// Appends the name of the `level`th table of a statement: `t0`, `t1`, ….
+    pub fn table(&mut self, level: usize) -> &mut Self {
+        let _ = write!(self.text, "t{level}");
+        self
+    }
+
+    /// Appends a position, such as those of `group by 1, 2`.
+    pub fn number(&mut self, number: usize) -> &mut Self {
+        let _ = write!(self.text, "{number}");
+        self
+    }
+
     /// Appends a place for a value.
     pub fn bind(&mut self, value: Value) -> &mut Self {
         self.values.push(value);
@@ -85,6 +119,22 @@ impl Sql {
     pub fn push_trusted(&mut self, text: &str) -> &mut Self {
         self.text.push_str(text);
         self
+    }
+
+    /// The statement as a template of PostgreSQL's `format()`, and its values as an array for it.
+    pub fn into_template(self) -> (String, Value) {
+        let mut template = String::with_capacity(self.text.len() + 16);
+        for (at, piece) in self.text.replace('%', "%%").split('$').enumerate() {
+            let digits = piece.find(|c: char| !c.is_ascii_digit()).unwrap_or(piece.len());
+            match at {
+                0 => template.push_str(piece),
+                _ => {
+                    let _ = write!(template, "%{}$L{}", &piece[..digits], &piece[digits..]);
+                }
+            }
+        }
+        let values = Value::array(self.values.iter().map(|value| value.0.as_deref()));
+        (template, values)
     }
 
     /// The statement's text.
@@ -116,6 +166,15 @@ mod tests {
         sql.ident(&Ident::new("order").unwrap()).push(" where id = ").bind(Value::text("x' or 1=1"));
         assert_eq!(sql.text(), "select \"order\" where id = $1");
         assert_eq!(sql.values(), [Value::text("x' or 1=1")]);
+    }
+
+    #[test]
+    fn a_template_names_its_values_by_position() {
+        let mut sql = Sql::new("a % b = ");
+        sql.bind(Value::text("x\"\\")).push(" or c = ").bind(Value::null()).push("::int");
+        let (template, values) = sql.into_template();
+        assert_eq!(template, "a %% b = %1$L or c = %2$L::int");
+        assert_eq!(values, Value::text(r#"{"x\"\\",null}"#));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::session::Session;
-use crate::billing::Gate;
+use crate::billing::{Entitlements, Gate};
 use crate::db::{Acting, Scope, Seat};
 use crate::error::{Error, Result};
 use crate::ident::Ident;
@@ -18,6 +18,7 @@ use crate::tenant::Tenant;
 pub struct Right {
     tenant: Arc<Tenant>,
     session: Arc<Session>,
+    entitlements: Arc<Entitlements>,
 }
 
 impl Right {
@@ -29,12 +30,18 @@ impl Right {
         session: Arc<Session>,
         gate: &Gate,
     ) -> Result<Self> {
-        gate.pass(tenant.id, module).await?;
-        if !session.permissions.allow(permission) {
-            return Err(Error::forbidden("Your role does not allow this.")
-                .hint(format!("It needs the permission `{permission}`.")));
+        let entitlements = gate.pass(tenant.id, module).await?;
+        let right = Self { tenant, session, entitlements };
+        right.also(permission, module).map(|()| right)
+    }
+
+    /// Refuses what the same user may not do with another part of the tenant, in the same transaction.
+    pub fn also(&self, permission: &str, module: &str) -> Result<()> {
+        self.entitlements.require(module)?;
+        if self.session.permissions.allow(permission) {
+            return Ok(());
         }
-        Ok(Self { tenant, session })
+        Err(Error::forbidden("Your role does not allow this.").hint(format!("It needs the permission `{permission}`.")))
     }
 
     /// The tenant's key.

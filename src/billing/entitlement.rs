@@ -40,6 +40,11 @@ impl Entitlements {
         self.0.get(module).is_some_and(|entitlement| entitlement.enabled)
     }
 
+    /// Refuses a module that does not answer now.
+    pub fn require(&self, module: &str) -> Result<()> {
+        if self.allows(module) { Ok(()) } else { Err(not_enabled(module)) }
+    }
+
     /// What a customer sees: everything that is sold.
     pub fn visible(&self) -> impl Iterator<Item = &Entitlement> {
         self.0.values().filter(|entitlement| !entitlement.hidden)
@@ -87,16 +92,14 @@ impl Gate {
         self.cache.get(&tenant, || self.load(tenant)).await
     }
 
-    /// Refuses a module that the tenant has not enabled.
-    pub async fn pass(&self, tenant: Uuid, module: &str) -> Result<()> {
-        if self.entitlements(tenant).await?.allows(module) {
-            return Ok(());
+    /// What a tenant may use, with `module` among it; refuses a module that the tenant has not enabled.
+    pub async fn pass(&self, tenant: Uuid, module: &str) -> Result<Arc<Entitlements>> {
+        let known = self.entitlements(tenant).await?;
+        if known.allows(module) {
+            return Ok(known);
         }
-        if self.cache.fresh(&tenant, || self.load(tenant)).await?.allows(module) {
-            Ok(())
-        } else {
-            Err(not_enabled(module))
-        }
+        let fresh = self.cache.fresh(&tenant, || self.load(tenant)).await?;
+        fresh.require(module).map(|()| fresh)
     }
 
     async fn load(&self, tenant: Uuid) -> Result<Loaded<Arc<Entitlements>>> {

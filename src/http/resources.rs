@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::header::{HeaderValue, LOCATION};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
 
@@ -15,30 +15,61 @@ use super::json::{Json, json_text};
 use crate::access::Right;
 use crate::app::App;
 use crate::error::Error;
-use crate::resource::{ListRequest, RowKey, Shape};
+use crate::resource::{Count, ListRequest, Page, RowKey, Shape};
 
 type Answer = Result<Response<Body>, Problem>;
 type Object = Json<Map<String, Value>>;
 
 /// `GET /api/v1/{resource}`
-pub async fn list(State(app): State<Arc<App>>, allowed: Allowed<Listing>, RawQuery(query): RawQuery) -> Answer {
-    page(&app, &allowed.right, Shape::from(&*allowed.resource), query.as_deref()).await
+pub async fn list(State(app): State<Arc<App>>, allowed: Allowed<Listing>, uri: Uri, headers: HeaderMap) -> Answer {
+    page(&app, &allowed.right, Shape::from(&*allowed.resource), &uri, &headers).await
 }
 
 /// `GET /api/v1/reports/{report}`
-pub async fn report(State(app): State<Arc<App>>, allowed: AllowedReport, RawQuery(query): RawQuery) -> Answer {
-    page(&app, &allowed.right, Shape::from(&*allowed.report), query.as_deref()).await
+pub async fn report(State(app): State<Arc<App>>, allowed: AllowedReport, uri: Uri, headers: HeaderMap) -> Answer {
+    page(&app, &allowed.right, Shape::from(&*allowed.report), &uri, &headers).await
 }
 
-async fn page(app: &App, right: &Right, shape: Shape<'_>, query: Option<&str>) -> Answer {
-    let request = ListRequest::parse(query.unwrap_or_default())?;
-    let listing = app.engine.list(right, shape, &request).await?;
-    let mut body = String::with_capacity(listing.data.len() + 96);
+async fn page(app: &App, right: &Right, shape: Shape<'_>, uri: &Uri, headers: &HeaderMap) -> Answer {
+    let request = ListRequest::parse(uri.query().unwrap_or_default())?;
+    let page = app.engine.list(right, shape, &request, count_preference(headers)).await?;
+    Ok(envelope(&page, uri)?)
+}
+
+/// The rows pass through untouched.
+fn envelope(page: &Page, uri: &Uri) -> Result<Response, Error> {
+    let mut body = String::with_capacity(page.data.len() + 256);
     body.push_str(r#"{"object":"list","data":"#);
-    body.push_str(&listing.data);
-    body.push_str(if listing.has_more { r#","has_more":true"# } else { r#","has_more":false"# });
-    body.push_str(r#","next_cursor":null,"total_count":null}"#);
-    Ok(json_text(StatusCode::OK, body))
+    body.push_str(&page.data);
+    body.push_str(if page.has_more {
+        r#","has_more":true,"next_cursor":"#
+    } else {
+        r#","has_more":false,"next_cursor":"#
+    });
+    body.push_str(&serde_json::to_string(&page.next_cursor).map_err(Error::internal)?);
+    body.push_str(r#","total_count":"#);
+    body.push_str(&serde_json::to_string(&page.total_count).map_err(Error::internal)?);
+    body.push('}');
+    let mut response = json_text(StatusCode::OK, body);
+    if let Some(cursor) = &page.next_cursor {
+        let pairs =
+            form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).filter(|(name, _)| name != "cursor");
+        let query =
+            form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).append_pair("cursor", cursor).finish();
+        let link = format!("<{}?{query}>; rel=\"next\"", uri.path());
+        response.headers_mut().insert(header::LINK, HeaderValue::from_str(&link).map_err(Error::internal)?);
+    }
+    Ok(response)
+}
+
+fn count_preference(headers: &HeaderMap) -> Option<Count> {
+    let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).find_map(|word| match word.trim() {
+        "count=exact" => Some(Count::Exact),
+        "count=planned" => Some(Count::Planned),
+        "count=estimated" => Some(Count::Estimated),
+        _ => None,
+    })
 }
 
 /// `GET /api/v1/{resource}/{id}`
@@ -46,9 +77,12 @@ pub async fn get(
     State(app): State<Arc<App>>,
     allowed: Allowed<Getting>,
     Path((_, id)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
 ) -> Answer {
     let key = RowKey::parse(&allowed.resource, &id)?;
-    Ok(json_text(StatusCode::OK, app.engine.get(&allowed.right, &allowed.resource, &key).await?))
+    let request = ListRequest::parse(query.as_deref().unwrap_or_default())?;
+    let row = app.engine.get(&allowed.right, &allowed.resource, &key, &request).await?;
+    Ok(json_text(StatusCode::OK, row.json))
 }
 
 /// `POST /api/v1/{resource}`

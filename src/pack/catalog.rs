@@ -18,6 +18,8 @@ pub enum Verb {
     Edit,
     /// Removing rows.
     Delete,
+    /// Adding rows up: aggregates.
+    Report,
 }
 
 /// The type of a column or input, as far as requests must tell types apart.
@@ -60,6 +62,8 @@ pub struct Column {
     pub nullable: bool,
     /// Whether a body may hold it.
     pub writable: bool,
+    /// Whether lists may be filtered and sorted by it.
+    pub filterable: bool,
     /// The comment on the column.
     pub comment: Option<String>,
 }
@@ -88,6 +92,17 @@ pub struct Action {
     pub input: Vec<Input>,
 }
 
+/// A foreign key: rows here name rows of another table, or of the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// The table that is named.
+    pub target: Ident,
+    /// Pairs of a column here and the column there.
+    pub columns: Vec<(Ident, Ident)>,
+    /// Whether no two rows here name the same row.
+    pub unique: bool,
+}
+
 /// A table or view behind `/api/v1/<resource>`.
 #[derive(Debug, Clone)]
 pub struct Resource {
@@ -103,14 +118,18 @@ pub struct Resource {
     pub columns: Vec<Column>,
     /// What may be done.
     pub methods: Vec<Method>,
-    /// Whether the table counts versions of a row (`row_version`).
-    pub versioned: bool,
+    /// Foreign keys whose columns are visible.
+    pub references: Vec<Reference>,
+    /// Sets of columns, sorted, of which no two rows have the same values.
+    pub unique: Vec<Vec<Ident>>,
     /// Columns that `q=` searches.
     pub search: Vec<Ident>,
+    /// Columns that may be matched against regular expressions.
+    pub regex: Vec<Ident>,
     /// Actions by name.
     pub actions: BTreeMap<String, Action>,
     /// Permission codes in the order of [`Verb`].
-    pub permissions: [String; 4],
+    pub permissions: [String; 5],
 }
 
 impl Resource {
@@ -126,6 +145,11 @@ impl Resource {
             serde_json::Value::String(text) => Some(text.clone()),
             other => Some(other.to_string()),
         }
+    }
+
+    /// The column that counts versions of a row.
+    pub fn version(&self) -> Option<&Ident> {
+        self.columns.iter().map(|column| &column.name).find(|name| name.as_str() == "row_version")
     }
 
     /// A visible column.
@@ -162,6 +186,7 @@ pub struct Constraint {
 pub struct Catalog {
     pub(super) packs: Packs,
     pub(super) resources: HashMap<String, Arc<Resource>>,
+    pub(super) tables: HashMap<Ident, String>,
     pub(super) reports: HashMap<String, Arc<Report>>,
     pub(super) constraints: HashMap<String, Constraint>,
 }
@@ -192,6 +217,11 @@ impl Catalog {
     pub fn reports(&self) -> impl Iterator<Item = &Arc<Report>> {
         let sorted: BTreeMap<&String, &Arc<Report>> = self.reports.iter().collect();
         sorted.into_values()
+    }
+
+    /// The resource over a table, the first by name when there are several.
+    pub fn resource_of(&self, table: &Ident) -> Option<&Arc<Resource>> {
+        self.resources.get(self.tables.get(table)?)
     }
 
     /// What a constraint's name means.

@@ -13,7 +13,27 @@ select jsonb_build_object(
           'comment', col_description(c.oid, a.attnum)) order by a.attnum)
         from pg_attribute a
         join pg_type t on t.oid = a.atttypid
-        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)))
+        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
+      'unique', (
+        select coalesce(jsonb_agg(distinct k.names), '[]')
+        from pg_index x,
+          lateral (
+            select jsonb_agg(a.attname order by a.attname) as names
+            from unnest(x.indkey) key(num)
+            join pg_attribute a on a.attrelid = x.indrelid and a.attnum = key.num) k
+        where x.indrelid = c.oid and x.indisunique and x.indpred is null and x.indexprs is null
+          and x.indnkeyatts = x.indnatts),
+      'references', (
+        select coalesce(jsonb_agg(jsonb_build_object(
+          'target', f.relname,
+          'columns', (
+            select jsonb_agg(jsonb_build_array(a.attname, b.attname) order by u.ord)
+            from unnest(k.conkey, k.confkey) with ordinality u(here, there, ord)
+            join pg_attribute a on a.attrelid = k.conrelid and a.attnum = u.here
+            join pg_attribute b on b.attrelid = k.confrelid and b.attnum = u.there)) order by k.conname), '[]')
+        from pg_constraint k
+        join pg_class f on f.oid = k.confrelid
+        where k.conrelid = c.oid and k.contype = 'f')))
     from pg_class c
     where c.relnamespace = n.oid and c.relkind in ('r', 'p', 'v', 'm')),
   'functions', (

@@ -58,6 +58,11 @@ pub struct ResourceEntry {
     /// Columns that nobody sees.
     #[serde(default)]
     pub hidden: Vec<String>,
+    /// Columns by which lists may be filtered and sorted; all visible ones when it is left out.
+    pub filterable: Option<Vec<String>>,
+    /// Columns that may be matched against regular expressions.
+    #[serde(default)]
+    pub regex: Vec<String>,
     /// What may be done: list, get, create, update, delete.
     #[serde(default = "all_methods")]
     pub methods: Vec<Method>,

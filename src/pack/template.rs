@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::catalog::{Action, Catalog, Column, Constraint, Input, Kind, Report, Resource};
+use super::catalog::{Action, Catalog, Column, Constraint, Input, Kind, Reference, Report, Resource};
 use super::check::{Complaint, did_you_mean, reserved_column};
 use super::manifest::{ActionEntry, ResourceEntry};
 use super::source::{Pack, Packs};
@@ -102,6 +102,14 @@ struct Shape {
 #[derive(Deserialize)]
 struct Relation {
     columns: Vec<ColumnShape>,
+    unique: Vec<Vec<String>>,
+    references: Vec<ReferenceShape>,
+}
+
+#[derive(Deserialize)]
+struct ReferenceShape {
+    target: String,
+    columns: Vec<(String, String)>,
 }
 
 #[derive(Deserialize)]
@@ -170,7 +178,10 @@ fn assemble(packs: Packs, shape: &Shape) -> Result<Catalog, Vec<Complaint>> {
     let constraint =
         |shape: &ConstraintShape| Constraint { fields: shape.fields.clone(), sentence: shape.sentence.clone() };
     let constraints = shape.constraints.iter().map(|(name, shape)| (name.clone(), constraint(shape))).collect();
-    Ok(Catalog { packs, resources, reports, constraints })
+    let mut by_name: Vec<&Arc<Resource>> = resources.values().collect();
+    by_name.sort_unstable_by(|one, other| other.name.cmp(&one.name));
+    let tables = by_name.into_iter().map(|resource| (resource.table.clone(), resource.name.clone())).collect();
+    Ok(Catalog { packs, resources, tables, reports, constraints })
 }
 
 fn relation<'a>(pack: &Pack, header: &str, name: &str, shape: &'a Shape) -> Result<&'a Relation, Complaint> {
@@ -185,7 +196,14 @@ fn resource(pack: &Pack, name: &str, entry: &ResourceEntry, shape: &Shape) -> Re
     let header = format!("resource.{name}");
     let relation = relation(pack, &header, &entry.table, shape).map_err(|complaint| vec![complaint])?;
     let known: Vec<String> = relation.columns.iter().map(|column| column.name.clone()).collect();
-    let mentioned = entry.readonly.iter().chain(&entry.hidden).chain(&entry.search).chain([&entry.key]);
+    let mentioned = entry
+        .readonly
+        .iter()
+        .chain(&entry.hidden)
+        .chain(&entry.search)
+        .chain(entry.filterable.iter().flatten())
+        .chain(&entry.regex)
+        .chain([&entry.key]);
     let mut complaints: Vec<Complaint> = mentioned
         .filter(|column| !known.contains(column))
         .map(|column| {
@@ -205,7 +223,10 @@ fn resource(pack: &Pack, name: &str, entry: &ResourceEntry, shape: &Shape) -> Re
         return Err(complaints);
     }
     let visible = relation.columns.iter().filter(|column| !entry.hidden.contains(&column.name));
-    let columns: Vec<Column> = visible.filter_map(|shape| column(shape, entry.may_hold(shape))).collect();
+    let columns: Vec<Column> = visible
+        .filter_map(|shape| column(shape, entry.may_hold(shape)))
+        .map(|column| Column { filterable: entry.may_filter(&column), ..column })
+        .collect();
     let missing =
         |what: &str| vec![Complaint::in_section(pack, &header, what, format!("`{what}` is not usable as a name"))];
     let key = columns.iter().find(|column| column.name.as_str() == entry.key).cloned();
@@ -214,16 +235,41 @@ fn resource(pack: &Pack, name: &str, entry: &ResourceEntry, shape: &Shape) -> Re
         module: pack.manifest.code.clone(),
         table: Ident::new(&*entry.table).map_err(|_| missing(&entry.table))?,
         key: key.ok_or_else(|| missing(&entry.key))?,
-        versioned: columns.iter().any(|column| column.name.as_str() == "row_version"),
+        references: references(relation, &columns),
+        unique: relation.unique.iter().filter_map(|names| idents(names)).collect(),
         columns,
         methods: entry.methods.clone(),
-        search: entry.search.iter().filter_map(|column| Ident::new(&**column).ok()).collect(),
+        search: idents(&entry.search).unwrap_or_default(),
+        regex: idents(&entry.regex).unwrap_or_default(),
         actions,
-        permissions: ["view", "create", "edit", "delete"].map(|verb| entry.permission(name, verb)),
+        permissions: ["view", "create", "edit", "delete", "report"].map(|verb| entry.permission(name, verb)),
     })
 }
 
+fn idents(names: &[String]) -> Option<Vec<Ident>> {
+    names.iter().map(|name| Ident::new(&**name).ok()).collect()
+}
+
+/// Foreign keys over columns that callers see.
+fn references(relation: &Relation, visible: &[Column]) -> Vec<Reference> {
+    let sees = |name: &str| visible.iter().any(|column| column.name.as_str() == name);
+    let visible = relation.references.iter().filter(|shape| shape.columns.iter().all(|(here, _)| sees(here)));
+    let read = |shape: &ReferenceShape| {
+        let mut here: Vec<&String> = shape.columns.iter().map(|(here, _)| here).collect();
+        here.sort_unstable();
+        let unique = relation.unique.iter().any(|names| names.iter().eq(here.iter().copied()));
+        let pair = |(here, there): &(String, String)| Some((Ident::new(&**here).ok()?, Ident::new(&**there).ok()?));
+        let columns = shape.columns.iter().map(pair).collect::<Option<_>>()?;
+        Some(Reference { target: Ident::new(&*shape.target).ok()?, columns, unique })
+    };
+    visible.filter_map(read).collect()
+}
+
 impl ResourceEntry {
+    fn may_filter(&self, column: &Column) -> bool {
+        self.filterable.as_ref().is_none_or(|names| names.iter().any(|name| name == column.name.as_str()))
+    }
+
     fn may_hold(&self, column: &ColumnShape) -> bool {
         let writes = self
             .methods
@@ -291,6 +337,7 @@ fn column(shape: &ColumnShape, writable: bool) -> Option<Column> {
         required: shape.required,
         nullable: shape.nullable,
         writable,
+        filterable: true,
         comment: shape.comment.clone(),
     })
 }

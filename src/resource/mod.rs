@@ -4,6 +4,7 @@
 //! in one round trip.
 
 mod body;
+mod cursor;
 mod parse;
 mod plan;
 mod refusal;
@@ -12,5 +13,6 @@ mod run;
 
 pub use body::{Fields, pointer};
 pub use parse::ListRequest;
-pub use plan::{RowKey, Shape};
-pub use run::{Engine, Listing};
+pub use plan::{ListPlan, RowKey, Shape, Sight};
+pub use render::{Count, list as render_list};
+pub use run::{Engine, Page, Row};

@@ -36,6 +36,21 @@ pub fn explain(catalog: &Catalog, failure: Failure) -> Error {
     error.context(format!("sqlstate={} {}", failure.code(), failure.message))
 }
 
+/// A refusal of a value that only PostgreSQL can judge, such as an interval or a text search query: it is about the
+/// parameters of the query.
+pub fn unfit(failure: &Failure, judged: &[&str]) -> Option<Error> {
+    let about_a_value = failure.code().starts_with("22") || failure.code() == "42601";
+    if judged.is_empty() || !about_a_value {
+        return None;
+    }
+    let error = Error::malformed("The query is not valid.").context(format!("sqlstate={}", failure.code()));
+    Some(
+        judged.iter().fold(error, |error, column| {
+            error.parameter(*column, "invalid_value", "does not fit the type of the column")
+        }),
+    )
+}
+
 /// A domain error that names its field. About a value the pack's text is a phrase, otherwise a sentence.
 fn domain(failure: &Failure) -> Error {
     let field = failure.column.as_deref().unwrap_or_default();

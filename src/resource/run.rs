@@ -7,11 +7,12 @@ use serde_json::{Map, Value as Json};
 
 use super::body::{Fields, action_input};
 use super::parse::ListRequest;
-use super::plan::{ListPlan, RowKey, Shape};
-use super::{refusal, render};
+use super::plan::{Level, ListPlan, RowKey, Shape, Sight};
+use super::render::Count;
+use super::{cursor, refusal, render};
 use crate::access::Right;
 use crate::db::{Answer, Database, Scope, Stop};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::pack::{Action, Catalog, Resource};
 use crate::sql::Sql;
 
@@ -25,12 +26,31 @@ pub struct Engine {
 
 /// A page of a list.
 #[derive(Debug)]
-pub struct Listing {
+pub struct Page {
     /// JSON array.
     pub data: String,
     /// Whether there are more rows.
     pub has_more: bool,
+    /// Where the next page begins, if pages can follow each other.
+    pub next_cursor: Option<String>,
+    /// Rows of all pages, if they were counted.
+    pub total_count: Option<i64>,
 }
+
+/// A row and its version.
+#[derive(Debug)]
+pub struct Row {
+    /// `row_version`, where the resource counts it.
+    pub version: Option<i64>,
+    /// The row as JSON.
+    pub json: String,
+}
+
+/// What stands above the rows of a list: rows shown, total, sort values of the last one shown.
+type Head = (i64, Option<i64>, Option<cursor::Position>);
+
+/// Adding up may read many rows; nobody needs to wait for it as long as for a write.
+const AGGREGATE_LIMIT: Duration = Duration::from_secs(5);
 
 impl Engine {
     /// An engine over a database.
@@ -45,20 +65,38 @@ impl Engine {
     }
 
     /// A page of a resource or report.
-    pub async fn list(&self, right: &Right, shape: Shape<'_>, request: &ListRequest) -> Result<Listing> {
-        let plan = ListPlan::new(shape, request)?;
-        let answer = self.run(&right.read(self.limit), &render::list(&plan)).await;
-        let answer = answer.map_err(|error| match error.kind() {
-            Kind::Invalid => shape.unfit(request, error),
-            _ => error,
-        })?;
-        let has_more = answer.count > i64::from(plan.limit);
-        Ok(Listing { data: answer.body.unwrap_or_else(|| "[]".to_owned()), has_more })
+    pub async fn list(
+        &self,
+        right: &Right,
+        shape: Shape<'_>,
+        request: &ListRequest,
+        count: Option<Count>,
+    ) -> Result<Page> {
+        let may = |resource: &Resource, verb| right.also(resource.permission(verb), &resource.module);
+        let mut plan = ListPlan::new(Sight { catalog: &self.catalog, may: &may }, shape, request)?;
+        let (key, tenant, cursors) = (self.database.sealing(), right.tenant(), plan.has_cursors(shape));
+        if let Some(text) = &request.cursor {
+            let sorts = if cursors { plan.level.sorts.len() } else { 0 };
+            plan.after = Some(cursor::open(key, tenant, shape.relation, request, text, sorts)?);
+        }
+        let limit = if plan.level.grouped { self.limit.min(AGGREGATE_LIMIT) } else { self.limit };
+        let answer = self.database.run(&right.read(limit), &render::list(&plan, count)).await;
+        let answer = answer.map_err(|stop| self.explain_read(stop, &plan))?;
+        let (shown, total_count, last, data) = read_page(answer.body.as_deref().unwrap_or_default())?;
+        let has_more = answer.count > shown;
+        let next_cursor = match last.filter(|_| has_more && cursors) {
+            Some(position) => cursor::seal(key, tenant, shape.relation, request, &position)?,
+            None => None,
+        };
+        Ok(Page { data, has_more, next_cursor, total_count })
     }
 
-    /// One row as JSON.
-    pub async fn get(&self, right: &Right, resource: &Resource, key: &RowKey) -> Result<String> {
-        only(self.run(&right.read(self.limit), &render::get(resource, key)).await?)
+    /// One row.
+    pub async fn get(&self, right: &Right, resource: &Resource, key: &RowKey, request: &ListRequest) -> Result<Row> {
+        let may = |resource: &Resource, verb| right.also(resource.permission(verb), &resource.module);
+        let level = Level::of_row(Sight { catalog: &self.catalog, may: &may }, resource, request)?;
+        let answer = self.run(&right.read(self.limit), &render::row(resource, &level, key)).await?;
+        Row::read(answer).ok_or_else(Error::not_found)
     }
 
     /// Makes a row; gives it as JSON.
@@ -77,7 +115,7 @@ impl Engine {
     ) -> Result<String> {
         let fields = Fields::to_update(resource, body)?;
         if fields.is_empty() {
-            return self.get(right, resource, key).await;
+            return Ok(self.get(right, resource, key, &ListRequest::default()).await?.json);
         }
         only(self.run(&right.write(self.limit), &render::update(resource, key, &fields)).await?)
     }
@@ -101,12 +139,26 @@ impl Engine {
     ) -> Result<Option<String>> {
         let call = render::action(&action.function, key, action_input(action, body)?);
         let scope = right.act(&action.name, self.limit);
-        let answer = self.database.run_then(&scope, &call, &render::get(resource, key)).await;
-        Ok(self.explain(answer)?.body)
+        let request = ListRequest::default();
+        let may = |_: &Resource, _| Ok(());
+        let level = Level::of_row(Sight { catalog: &self.catalog, may: &may }, resource, &request)?;
+        let answer = self.database.run_then(&scope, &call, &render::row(resource, &level, key)).await;
+        Ok(Row::read(self.explain(answer)?).map(|row| row.json))
     }
 
     async fn run(&self, scope: &Scope, sql: &Sql) -> Result<Answer> {
         self.explain(self.database.run(scope, sql).await)
+    }
+
+    /// A refusal of a value that only PostgreSQL can judge is about the query.
+    fn explain_read(&self, stop: Stop, plan: &ListPlan<'_>) -> Error {
+        match stop {
+            Stop::Refused(error) => error,
+            Stop::Failed(failure) => match refusal::unfit(&failure, &plan.judged) {
+                Some(error) => error,
+                None => refusal::explain(&self.catalog, failure),
+            },
+        }
     }
 
     fn explain(&self, answer: Result<Answer, Stop>) -> Result<Answer> {
@@ -115,6 +167,20 @@ impl Engine {
             Stop::Failed(failure) => refusal::explain(&self.catalog, failure),
         })
     }
+}
+
+impl Row {
+    fn read(answer: Answer) -> Option<Self> {
+        let body = answer.body?;
+        let (version, json) = body.split_once('\n')?;
+        Some(Self { version: version.parse().ok(), json: json.to_owned() })
+    }
+}
+
+fn read_page(body: &str) -> Result<(i64, Option<i64>, Option<cursor::Position>, String)> {
+    let (head, data) = body.split_once('\n').ok_or_else(|| Error::internal("a list without its head"))?;
+    let (shown, total, last): Head = serde_json::from_str(head).map_err(Error::internal)?;
+    Ok((shown, total, last, data.to_owned()))
 }
 
 fn only(answer: Answer) -> Result<String> {

@@ -169,8 +169,10 @@ async fn every_column_is_filtered_and_ordered_by_values_of_its_type_only() {
                 );
             }
         }
+        let sortable: Vec<_> =
+            columns.iter().filter(|column| !matches!(column.kind, Kind::Json | Kind::Array)).collect();
         for order in ["asc", "desc", "asc.nullsfirst", "desc.nullslast"] {
-            for some in columns.chunks(8) {
+            for some in sortable.chunks(8) {
                 let some: Vec<String> = some.iter().map(|column| format!("{}.{order}", column.name.as_str())).collect();
                 owner.get(&format!("{path}?order={}&limit=1", some.join(","))).await.ok();
             }

@@ -20,6 +20,7 @@ mod entitlements;
 mod escapes;
 mod facts;
 mod faults;
+mod golden_reads;
 mod isolation;
 mod layering;
 mod modules;

@@ -1,46 +1,10 @@
-//! Plans as SQL. Every statement answers `(count bigint, body text)`.
+//! Writes as SQL.
 
-use super::body::Fields;
-use super::plan::{Condition, ListPlan, RowKey};
 use crate::ident::Ident;
 use crate::pack::{Column, Kind, Resource};
+use crate::resource::body::Fields;
+use crate::resource::plan::RowKey;
 use crate::sql::{Sql, Value};
-
-/// Counts one row more than the limit, so that the caller knows whether there are more, and shows up to the limit.
-pub fn list(plan: &ListPlan<'_>) -> Sql {
-    let mut sql = Sql::new("select count(*), '[' || coalesce(string_agg(j, ',') filter (where n <= ");
-    sql.bind(Value::text(plan.limit.to_string()))
-        .push("::int), '') || ']' from (select row_to_json(r)::text as j, row_number() over () as n from (select ");
-    columns(&mut sql, plan.shape.columns);
-    sql.push(" from ").ident(plan.shape.relation).push(" t");
-    for (at, condition) in plan.conditions.iter().enumerate() {
-        sql.push(if at == 0 { " where " } else { " and " });
-        match condition {
-            Condition::Compare(column, sign, value) => sql.ident(column).push(sign).bind(value.clone()),
-            Condition::Is(column, state) => sql.ident(column).push(state),
-        };
-    }
-    for (at, sort) in plan.sorts.iter().enumerate() {
-        // The bare name would mean the text that leaves, and order numbers like words.
-        sql.push(if at == 0 { " order by t." } else { ", t." }).ident(sort.column).push(sort.direction);
-    }
-    sql.push(" limit ").bind(Value::text((plan.limit + 1).to_string())).push(") r) s");
-    sql
-}
-
-/// One row by its key.
-pub fn get(resource: &Resource, key: &RowKey) -> Sql {
-    let mut sql = Sql::new(ONE);
-    columns(&mut sql, &resource.columns);
-    sql.push(" from ")
-        .ident(&resource.table)
-        .push(" where ")
-        .ident(&resource.key.name)
-        .push(" = ")
-        .bind(key.0.clone())
-        .push(") r");
-    sql
-}
 
 /// A new row.
 pub fn insert(resource: &Resource, fields: &Fields<'_>) -> Sql {
@@ -130,14 +94,12 @@ fn separated<T>(sql: &mut Sql, before: &'static str, items: &[T], mut each: impl
 mod tests {
     use super::*;
     use crate::pack::Method;
-    use crate::resource::parse::ListRequest;
-    use crate::resource::plan::Shape;
     use insta::assert_snapshot;
     use serde_json::json;
 
     fn column(name: &str, kind: Kind, sql_type: &str, writable: bool) -> Column {
         let (name, sql_type) = (Ident::new(name).unwrap(), sql_type.to_owned());
-        Column { name, kind, sql_type, required: false, nullable: true, writable, comment: None }
+        Column { name, kind, sql_type, required: false, nullable: true, writable, filterable: true, comment: None }
     }
 
     fn deals() -> Resource {
@@ -154,8 +116,10 @@ mod tests {
             key: columns[0].clone(),
             columns,
             methods: vec![Method::List],
-            versioned: false,
+            references: Vec::new(),
+            unique: Vec::new(),
             search: Vec::new(),
+            regex: Vec::new(),
             actions: Default::default(),
             permissions: Default::default(),
         }
@@ -169,21 +133,6 @@ mod tests {
 
     fn key(resource: &Resource) -> RowKey {
         RowKey::parse(resource, "0190a0b0-0000-7000-8000-000000000001").unwrap()
-    }
-
-    #[test]
-    fn a_list_is_one_statement_and_quotes_a_column_named_like_a_keyword() {
-        let resource = deals();
-        let request = ListRequest::parse("order=eq.x&amount=gte.10.50&tags=is.null&limit=2").unwrap_err();
-        assert_eq!(request.faults().len(), 1, "`order` is a word of the grammar, the pack check refuses such a column");
-        let request = ListRequest::parse("amount=gte.10.50&tags=is.null&order=amount.desc.nullslast&limit=2").unwrap();
-        let plan = ListPlan::new(Shape::from(&resource), &request).unwrap();
-        assert_snapshot!(shown(&list(&plan)));
-    }
-
-    #[test]
-    fn a_row_is_read_by_its_key() {
-        assert_snapshot!(shown(&get(&deals(), &key(&deals()))));
     }
 
     #[test]
