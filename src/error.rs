@@ -27,6 +27,8 @@ pub enum Kind {
     NotFound,
     /// The path exists, the verb on it does not.
     MethodNotAllowed,
+    /// The answer exists, but in none of the forms that the caller takes.
+    NotAcceptable,
     /// The request contradicts the present state.
     Conflict,
     /// The body or a part of it is larger than allowed.

@@ -17,6 +17,7 @@ mod scope;
 pub mod seal;
 pub mod server;
 mod statements;
+mod stream;
 mod transaction;
 
 use std::collections::HashMap;
@@ -36,6 +37,7 @@ pub use pool::{Lease, Pool};
 pub use run::{Answer, Stop};
 use scope::SessionDefaults;
 pub use scope::{Acting, BucketId, Place, Scope, Seat};
+pub use stream::Rows;
 pub use transaction::{Control, Transaction};
 
 use crate::config::Config;
@@ -102,6 +104,11 @@ impl Database {
     /// The time limit of a statement in a tenant.
     pub fn statement_timeout(&self) -> Duration {
         Duration::from_millis(self.0.settings.statement_timeout_ms)
+    }
+
+    /// How many exports may hold a connection at once, so that other work of their bucket finds one.
+    pub fn most_exports(&self) -> usize {
+        (self.0.settings.bucket_pool / 4).max(1)
     }
 
     /// A connection of the control login, outside any tenant.

@@ -3,6 +3,7 @@
 mod account;
 mod error;
 mod extract;
+mod formats;
 mod front;
 mod json;
 mod operator;

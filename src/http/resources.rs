@@ -11,10 +11,12 @@ use serde_json::{Map, Value};
 
 use super::error::Problem;
 use super::extract::{Allowed, AllowedAction, AllowedReport, Creating, Deleting, Getting, Listing, Updating};
+use super::formats;
 use super::json::{Json, json_text};
 use crate::access::Right;
 use crate::app::App;
 use crate::error::Error;
+use crate::pack::Verb;
 use crate::resource::{Count, ListRequest, Page, RowKey, Shape};
 
 type Answer = Result<Response<Body>, Problem>;
@@ -22,18 +24,37 @@ type Object = Json<Map<String, Value>>;
 
 /// `GET /api/v1/{resource}`
 pub async fn list(State(app): State<Arc<App>>, allowed: Allowed<Listing>, uri: Uri, headers: HeaderMap) -> Answer {
-    page(&app, &allowed.right, Shape::from(&*allowed.resource), &uri, &headers).await
+    let Allowed { right, resource, .. } = allowed;
+    let export = || right.also(resource.permission(Verb::Export), &resource.module);
+    read(&app, &right, Shape::from(&*resource), &resource.name, export, &uri, &headers).await
 }
 
 /// `GET /api/v1/reports/{report}`
 pub async fn report(State(app): State<Arc<App>>, allowed: AllowedReport, uri: Uri, headers: HeaderMap) -> Answer {
-    page(&app, &allowed.right, Shape::from(&*allowed.report), &uri, &headers).await
+    let AllowedReport { right, report } = allowed;
+    read(&app, &right, Shape::from(&*report), &report.name, || Ok(()), &uri, &headers).await
 }
 
-async fn page(app: &App, right: &Right, shape: Shape<'_>, uri: &Uri, headers: &HeaderMap) -> Answer {
+async fn read(
+    app: &App,
+    right: &Right,
+    shape: Shape<'_>,
+    name: &str,
+    may_export: impl Fn() -> Result<(), Error>,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Answer {
     let request = ListRequest::parse(uri.query().unwrap_or_default())?;
-    let page = app.engine.list(right, shape, &request, count_preference(headers)).await?;
-    Ok(envelope(&page, uri)?)
+    match formats::wanted(&request, headers)? {
+        Some(format) => {
+            may_export()?;
+            Ok(formats::file(name, format, app.engine.export(right, shape, &request, format).await?)?)
+        }
+        None => {
+            let page = app.engine.list(right, shape, &request, count_preference(headers)).await?;
+            Ok(envelope(&page, uri)?)
+        }
+    }
 }
 
 /// The rows pass through untouched.

@@ -20,6 +20,8 @@ pub enum Verb {
     Delete,
     /// Adding rows up: aggregates.
     Report,
+    /// Taking all rows along as a file.
+    Export,
 }
 
 /// The type of a column or input, as far as requests must tell types apart.
@@ -129,7 +131,7 @@ pub struct Resource {
     /// Actions by name.
     pub actions: BTreeMap<String, Action>,
     /// Permission codes in the order of [`Verb`].
-    pub permissions: [String; 5],
+    pub permissions: [String; 6],
 }
 
 impl Resource {

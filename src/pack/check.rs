@@ -21,7 +21,7 @@ const RESERVED_RESOURCES: [&str; 8] = ["auth", "batch", "me", "modules", "openap
 /// Types of an action's input.
 pub(super) const INPUT_TYPES: [&str; 8] = ["uuid", "text", "int", "numeric", "bool", "date", "timestamptz", "jsonb"];
 
-const VERBS: [&str; 5] = ["view", "create", "edit", "delete", "report"];
+const VERBS: [&str; 6] = ["view", "create", "edit", "delete", "report", "export"];
 
 /// One thing that is wrong with a pack.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -135,7 +135,7 @@ pub fn check(packs: &[Pack]) -> Vec<Complaint> {
 
 fn check_resource(name: &str, resource: &ResourceEntry, complain: &mut impl FnMut(&str, String)) {
     for verb in resource.permissions.keys().filter(|verb| !VERBS.contains(&verb.as_str())) {
-        complain(verb, format!("resource `{name}`: `{verb}` is not one of view, create, edit, delete, report"));
+        complain(verb, format!("resource `{name}`: `{verb}` is not one of view, create, edit, delete, report, export"));
     }
     for (action, entry) in &resource.action {
         check_action(name, action, entry, complain);

@@ -242,7 +242,7 @@ fn resource(pack: &Pack, name: &str, entry: &ResourceEntry, shape: &Shape) -> Re
         search: idents(&entry.search).unwrap_or_default(),
         regex: idents(&entry.regex).unwrap_or_default(),
         actions,
-        permissions: ["view", "create", "edit", "delete", "report"].map(|verb| entry.permission(name, verb)),
+        permissions: ["view", "create", "edit", "delete", "report", "export"].map(|verb| entry.permission(name, verb)),
     })
 }
 

@@ -5,6 +5,7 @@
 
 mod body;
 mod cursor;
+mod export;
 mod parse;
 mod plan;
 mod refusal;
@@ -12,6 +13,7 @@ mod render;
 mod run;
 
 pub use body::{Fields, pointer};
+pub use export::{Export, Format};
 pub use parse::ListRequest;
 pub use plan::{ListPlan, RowKey, Shape, Sight};
 pub use render::{Count, list as render_list};

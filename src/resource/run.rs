@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json};
 
 use super::body::{Fields, action_input};
+use super::export::Exports;
 use super::parse::ListRequest;
 use super::plan::{Level, ListPlan, RowKey, Shape, Sight};
 use super::render::Count;
@@ -22,6 +23,7 @@ pub struct Engine {
     database: Database,
     catalog: Arc<Catalog>,
     limit: Duration,
+    exports: Exports,
 }
 
 /// A page of a list.
@@ -55,8 +57,18 @@ const AGGREGATE_LIMIT: Duration = Duration::from_secs(5);
 impl Engine {
     /// An engine over a database.
     pub fn new(database: Database, catalog: Arc<Catalog>) -> Self {
-        let limit = database.statement_timeout();
-        Self { database, catalog, limit }
+        let (limit, exports) = (database.statement_timeout(), Exports::new(database.most_exports()));
+        Self { database, catalog, limit, exports }
+    }
+
+    /// The door to the database.
+    pub(super) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Who exports now.
+    pub(super) fn exports(&self) -> &Exports {
+        &self.exports
     }
 
     /// The catalogue.
@@ -72,8 +84,8 @@ impl Engine {
         request: &ListRequest,
         count: Option<Count>,
     ) -> Result<Page> {
-        let may = |resource: &Resource, verb| right.also(resource.permission(verb), &resource.module);
-        let mut plan = ListPlan::new(Sight { catalog: &self.catalog, may: &may }, shape, request)?;
+        let mut plan = self.planned(right, shape, request)?;
+        plan.is_page()?;
         let (key, tenant, cursors) = (self.database.sealing(), right.tenant(), plan.has_cursors(shape));
         if let Some(text) = &request.cursor {
             let sorts = if cursors { plan.level.sorts.len() } else { 0 };
@@ -89,6 +101,17 @@ impl Engine {
             None => None,
         };
         Ok(Page { data, has_more, next_cursor, total_count })
+    }
+
+    /// A list held against the catalogue and the caller's rights.
+    pub(super) fn planned<'a>(
+        &'a self,
+        right: &Right,
+        shape: Shape<'a>,
+        request: &'a ListRequest,
+    ) -> Result<ListPlan<'a>> {
+        let may = |resource: &Resource, verb| right.also(resource.permission(verb), &resource.module);
+        ListPlan::new(Sight { catalog: &self.catalog, may: &may }, shape, request)
     }
 
     /// One row.
@@ -151,7 +174,7 @@ impl Engine {
     }
 
     /// A refusal of a value that only PostgreSQL can judge is about the query.
-    fn explain_read(&self, stop: Stop, plan: &ListPlan<'_>) -> Error {
+    pub(super) fn explain_read(&self, stop: Stop, plan: &ListPlan<'_>) -> Error {
         match stop {
             Stop::Refused(error) => error,
             Stop::Failed(failure) => match refusal::unfit(&failure, &plan.judged) {

@@ -92,7 +92,7 @@ fn expand(catalog: &Catalog, route: &Route) -> Vec<Operation> {
 fn pack_method(route: &Route, verb: Verb) -> pack::Method {
     match verb {
         Verb::View if route.path.contains("{id}") => pack::Method::Get,
-        Verb::View | Verb::Report => pack::Method::List,
+        Verb::View | Verb::Report | Verb::Export => pack::Method::List,
         Verb::Create => pack::Method::Create,
         Verb::Edit => pack::Method::Update,
         Verb::Delete => pack::Method::Delete,

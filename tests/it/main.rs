@@ -18,6 +18,7 @@ mod crm_scope;
 mod crm_story;
 mod entitlements;
 mod escapes;
+mod exports;
 mod facts;
 mod faults;
 mod golden_reads;

@@ -205,7 +205,7 @@ fn the_manifest_holds_known_keys_and_types() {
     );
     assert_eq!(
         folder.complaints(),
-        ["library/pack.toml:13: resource `books`: `veiw` is not one of view, create, edit, delete, report"]
+        ["library/pack.toml:13: resource `books`: `veiw` is not one of view, create, edit, delete, report, export"]
     );
 }
 

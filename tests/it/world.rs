@@ -289,6 +289,16 @@ impl Request {
         Self(self.0.header("content-type", content_type).body(body))
     }
 
+    /// Only the status, whatever the body holds.
+    pub async fn status(self) -> u16 {
+        self.0.send().await.unwrap().status().as_u16()
+    }
+
+    /// A body that is not text.
+    pub async fn bytes(self) -> Vec<u8> {
+        self.0.send().await.unwrap().bytes().await.unwrap().to_vec()
+    }
+
     pub async fn send(self) -> Answer {
         let response = self.0.send().await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());

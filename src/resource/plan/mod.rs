@@ -6,7 +6,8 @@ mod select;
 pub use filter::{Condition, Operand};
 
 use super::body::column_text;
-use super::parse::{Aggregate, Key, ListRequest, Narrowing, Order, Path};
+use super::export::Heading;
+use super::parse::{Aggregate, Key, ListRequest, MAX_LIMIT, Narrowing, Order, Path};
 use crate::error::{Error, Result, nearest};
 use crate::ident::{Alias, Ident};
 use crate::pack::{Catalog, Column, Kind, Report, Resource, Verb};
@@ -37,11 +38,11 @@ impl<'a> From<&'a Report> for Shape<'a> {
 
 /// What a plan is held against: the catalogue, and what the caller may do with other resources.
 #[derive(Clone, Copy)]
-pub struct Sight<'a> {
+pub struct Sight<'a, 'm> {
     /// What there is.
     pub catalog: &'a Catalog,
     /// Refuses what the caller may not.
-    pub may: &'a dyn Fn(&Resource, Verb) -> Result<()>,
+    pub may: &'m dyn Fn(&Resource, Verb) -> Result<()>,
 }
 
 /// A column, or a place inside a JSON column.
@@ -173,7 +174,7 @@ pub struct ListPlan<'a> {
 
 impl<'a> ListPlan<'a> {
     /// Plans a list.
-    pub fn new(sight: Sight<'a>, shape: Shape<'a>, request: &'a ListRequest) -> Result<Self> {
+    pub fn new(sight: Sight<'a, '_>, shape: Shape<'a>, request: &'a ListRequest) -> Result<Self> {
         let mut level = select::level(sight, shape, &request.items, &request.rows, &request.embedded)?;
         level.conditions.extend(filter::search(shape, &request.search)?);
         if let Some(resource) = shape.resource.filter(|_| !level.grouped) {
@@ -181,6 +182,15 @@ impl<'a> ListPlan<'a> {
         }
         let judged = filter::judged(shape, &request.rows);
         Ok(Self { level, limit: request.limit(), after: None, judged })
+    }
+
+    /// Refuses a limit that only a file may have.
+    pub fn is_page(&self) -> Result<()> {
+        if self.limit <= MAX_LIMIT {
+            return Ok(());
+        }
+        let detail = format!("must be a number from 1 to {MAX_LIMIT}");
+        Err(refuse("limit", "invalid_parameter", detail).hint("A file, such as format=csv, may have more rows."))
     }
 
     /// Whether pages can follow each other: an order without ties.
@@ -191,7 +201,7 @@ impl<'a> ListPlan<'a> {
 
 impl<'a> Level<'a> {
     /// Plans what is shown of one row.
-    pub fn of_row(sight: Sight<'a>, resource: &'a Resource, request: &'a ListRequest) -> Result<Self> {
+    pub fn of_row(sight: Sight<'a, '_>, resource: &'a Resource, request: &'a ListRequest) -> Result<Self> {
         if !request.rows.is_empty() || request.cursor.is_some() || !request.search.is_empty() {
             return Err(Error::malformed("A single record takes `select` and conditions on embedded resources only."));
         }
@@ -200,6 +210,18 @@ impl<'a> Level<'a> {
             return Err(Error::malformed("A single record cannot be added up."));
         }
         Ok(level)
+    }
+
+    /// What the columns of a file are called and hold.
+    pub fn headings(&self) -> Vec<Heading> {
+        let kind = |output: &Output<'_>| match &output.what {
+            What::Spot(spot) | What::Aggregate(Aggregate::Min | Aggregate::Max, Some(spot)) => spot.kind(),
+            What::Aggregate(Aggregate::Count, _) => Kind::Integer,
+            What::Aggregate(..) => Kind::Numeric,
+            What::Embed(_) => Kind::Json,
+        };
+        let heading = |output: &Output<'_>| Heading { name: output.name.as_str().to_owned(), kind: kind(output) };
+        self.outputs.iter().map(heading).collect()
     }
 
     /// Rows of equal sort values come in the order of their keys, in the direction of the last sort: so one index may

@@ -12,7 +12,7 @@ type Embedded = [(Vec<String>, Narrowing)];
 
 /// Plans a level and everything embedded in it.
 pub fn level<'a>(
-    sight: Sight<'a>,
+    sight: Sight<'a, '_>,
     shape: Shape<'a>,
     items: &'a [Item],
     rows: &'a Narrowing,
@@ -36,14 +36,14 @@ fn names_embed(items: &[Item], path: &[String]) -> bool {
         .any(|item| matches!(item, Item::Embed(embed) if embed.label() == first && names_embed(&embed.items, rest)))
 }
 
-struct Planner<'a> {
-    sight: Sight<'a>,
+struct Planner<'a, 'm> {
+    sight: Sight<'a, 'm>,
     embedded: &'a Embedded,
     path: Vec<&'a str>,
     used: usize,
 }
 
-impl<'a> Planner<'a> {
+impl<'a> Planner<'a, '_> {
     fn level(&mut self, shape: Shape<'a>, items: &'a [Item], rows: &'a Narrowing) -> Result<Level<'a>> {
         let outputs = self.outputs(shape, items)?;
         let grouped = outputs.iter().any(|output| matches!(output.what, What::Aggregate(..)));

@@ -4,7 +4,7 @@ mod filter;
 mod read;
 mod write;
 
-pub use read::{Count, list, row};
+pub use read::{Count, Form, export, list, row};
 pub use write::{action, delete, insert, update};
 
 use super::parse::Key;

@@ -120,6 +120,47 @@ fn planned(sql: &mut Sql, plan: &ListPlan<'_>) {
     sql.push("app_planned(").bind(Value::text(template)).push("::text, ").bind(values).push("::text[])");
 }
 
+/// The form of the rows of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A JSON object a row.
+    Json,
+    /// A value each column, as text.
+    Text,
+    /// The same, with times of day where the tenant is, as people read them in a sheet.
+    Sheet,
+}
+
+/// The rows of a file, all of them unless the request sets a limit.
+pub fn export(plan: &ListPlan<'_>, form: Form) -> Sql {
+    let level = &plan.level;
+    let mut sql = Sql::default();
+    if form == Form::Json {
+        sql.push("select row_to_json(r)::text from (");
+    } else {
+        for (position, output) in level.outputs.iter().enumerate() {
+            sql.push(if position == 0 { "select " } else { ", " });
+            let local =
+                form == Form::Sheet && matches!(&output.what, What::Spot(place) if place.kind() == Kind::Timestamp);
+            sql.push(if local { "(r." } else { "r." }).alias(&output.name);
+            sql.push(if local { " at time zone current_setting('app.timezone'))::text" } else { "::text" });
+        }
+        sql.push(" from (");
+    }
+    if level.grouped {
+        shown_groups(&mut sql, 0, level);
+    }
+    select(&mut sql, 0, level, &mut 1);
+    from(&mut sql, 0, level);
+    filters(&mut sql, 0, level, None);
+    end(&mut sql, 0, level);
+    if let Some(limit) = level.limit {
+        sql.push(" limit ").bind(Value::text(limit.to_string()));
+    }
+    sql.push(if level.grouped { ") t0) r" } else { ") r" });
+    sql
+}
+
 /// One row: its version, a line feed, and what is shown of it.
 pub fn row(resource: &Resource, level: &Level<'_>, key: &RowKey) -> Sql {
     let mut sql = Sql::new("select count(*), string_agg(");
