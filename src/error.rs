@@ -29,6 +29,10 @@ pub enum Kind {
     MethodNotAllowed,
     /// The request contradicts the present state.
     Conflict,
+    /// The row is not in the version that the request is about.
+    PreconditionFailed,
+    /// The request must say which version of the row it is about.
+    PreconditionRequired,
     /// The body or a part of it is larger than allowed.
     TooLarge,
     /// The body has a content type that this operation does not read.
@@ -76,6 +80,7 @@ struct Inner {
     message: String,
     hint: Option<String>,
     faults: Vec<Fault>,
+    current: Option<String>,
     retry_after: Option<Duration>,
     context: Vec<String>,
 }
@@ -89,6 +94,7 @@ impl Error {
             message: message.into(),
             hint: None,
             faults: Vec::new(),
+            current: None,
             retry_after: None,
             context: Vec::new(),
         }))
@@ -145,6 +151,24 @@ impl Error {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the row as it is now, as JSON.
+    #[must_use]
+    pub fn current(mut self, row: String) -> Self {
+        self.0.current = Some(row);
+        self
+    }
+
+    /// Moves every fault of a body into a part of a larger one: `#/amount` becomes `<part>/amount`.
+    #[must_use]
+    pub fn within(mut self, part: &str) -> Self {
+        for fault in &mut self.0.faults {
+            if let Place::Pointer(pointer) = &mut fault.place {
+                *pointer = format!("{part}{}", pointer.trim_start_matches('#'));
+            }
+        }
         self
     }
 
@@ -214,6 +238,11 @@ impl Error {
     /// The parts of the request that need attention.
     pub fn faults(&self) -> &[Fault] {
         &self.0.faults
+    }
+
+    /// The row as it is now, as JSON.
+    pub fn current_row(&self) -> Option<&str> {
+        self.0.current.as_deref()
     }
 
     /// When the same request may succeed.

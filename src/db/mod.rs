@@ -18,6 +18,7 @@ pub mod seal;
 pub mod server;
 mod statements;
 mod transaction;
+mod work;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,6 +38,7 @@ pub use run::{Answer, Stop};
 use scope::SessionDefaults;
 pub use scope::{Acting, BucketId, Place, Scope, Seat};
 pub use transaction::{Control, Transaction};
+pub use work::{Ending, Halt, Step};
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::error::{Error, Fault, Kind};
 
@@ -36,6 +37,8 @@ pub fn status(kind: Kind) -> StatusCode {
         Kind::NotFound => StatusCode::NOT_FOUND,
         Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Kind::Conflict => StatusCode::CONFLICT,
+        Kind::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+        Kind::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
         Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Kind::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Kind::TooMany => StatusCode::TOO_MANY_REQUESTS,
@@ -54,6 +57,8 @@ fn title(kind: Kind) -> &'static str {
         Kind::NotFound => "Not found.",
         Kind::MethodNotAllowed => "This method is not allowed here.",
         Kind::Conflict => "This conflicts with the present state.",
+        Kind::PreconditionFailed => "This has changed in the meantime.",
+        Kind::PreconditionRequired => "Your request must say which version it is about.",
         Kind::TooLarge => "Your request is too large.",
         Kind::UnsupportedMedia => "This content type is not read here.",
         Kind::TooMany => "Too many requests.",
@@ -76,6 +81,8 @@ struct Document<'a> {
     hint: Option<&'a str>,
     #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
     errors: &'a [Fault],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current: Option<&'a RawValue>,
 }
 
 /// The answer that a caller gets for an error.
@@ -91,6 +98,7 @@ pub fn render(error: &Error, domain: &str, path: &str, request_id: &str) -> Resp
         request_id,
         hint: error.hint_text(),
         errors: error.faults(),
+        current: error.current_row().and_then(|row| serde_json::from_str(row).ok()),
     };
     let body = serde_json::to_vec(&document).unwrap_or_default();
     let mut response = (status, body).into_response();

@@ -4,11 +4,13 @@ mod account;
 mod error;
 mod extract;
 mod front;
+mod incoming;
 mod json;
 mod operator;
 mod ops_port;
 mod resources;
 pub mod routes;
 mod server;
+mod writes;
 
 pub use server::{Listeners, serve};

@@ -57,6 +57,13 @@ fn expand(catalog: &Catalog, route: &Route) -> Vec<Operation> {
             };
             catalog.resources().map(|resource| one(resource)).collect()
         }
+        Policy::Replace => {
+            let one = |resource: &Resource| {
+                let permission = resource.permission(Verb::Create);
+                Operation::new(route, on(resource), &resource.module, permission, resource.replaceable())
+            };
+            catalog.resources().map(|resource| one(resource)).collect()
+        }
         Policy::Action => {
             let all = catalog
                 .resources()

@@ -86,6 +86,8 @@ impl Street {
     async fn ask(&self, method: &Method, path: &str, body: Option<&Value>) -> Answer {
         let request = self.world.request(method.clone(), "techstart", path).bearer(&self.neighbour);
         let request = request.header("x-request-id", "same");
+        // A replacement must find its row: otherwise it makes one of the neighbour's own, under any key.
+        let request = if *method == Method::PUT { request.header("if-match", "*") } else { request };
         let answer = match body {
             Some(body) => request.json(body).send().await,
             None => request.send().await,
@@ -197,6 +199,7 @@ fn about(street: &Street, resource: &Resource, row: &Value, route: &Route) -> Ve
             let change: Map<String, Value> = writable(resource, row).into_iter().take(1).collect();
             vec![(path, Some(change.into()))]
         }
+        Policy::Replace => vec![(path, Some(writable(resource, row).into()))],
         Policy::Resource(_) => vec![(path, None)],
         Policy::Action => {
             let one = |action: &Action| {
