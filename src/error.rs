@@ -7,13 +7,13 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The result of everything that can fail here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong, as far as a machine must tell cases apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// The request cannot be understood: malformed JSON, unknown parameter.
     Malformed,
@@ -48,7 +48,7 @@ pub enum Kind {
 }
 
 /// One part of a request that needs attention.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// Where the fault is.
     #[serde(flatten)]
@@ -60,13 +60,41 @@ pub struct Fault {
 }
 
 /// The place of a [`Fault`] in the request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Place {
     /// A JSON pointer into the body (RFC 6901), written as a URI fragment: `#/amount`.
     Pointer(String),
     /// The name of a query parameter or header.
     Parameter(String),
+}
+
+/// The public side of an [`Error`], for keeping it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Public {
+    kind: Kind,
+    code: String,
+    message: String,
+    hint: Option<String>,
+    faults: Vec<Fault>,
+    current: Option<String>,
+}
+
+impl From<&Error> for Public {
+    fn from(error: &Error) -> Self {
+        let Inner { kind, code, message, hint, faults, current, .. } = &*error.0;
+        let (message, hint) = (message.clone(), hint.clone());
+        Self { kind: *kind, code: code.to_string(), message, hint, faults: faults.clone(), current: current.clone() }
+    }
+}
+
+impl From<Public> for Error {
+    fn from(kept: Public) -> Self {
+        let Public { kind, code, message, hint, faults, current } = kept;
+        let mut error = Self::new(kind, code, message);
+        (error.0.hint, error.0.faults, error.0.current) = (hint, faults, current);
+        error
+    }
 }
 
 /// An error: a public face and a private context.
@@ -81,6 +109,7 @@ struct Inner {
     hint: Option<String>,
     faults: Vec<Fault>,
     current: Option<String>,
+    replayed: bool,
     retry_after: Option<Duration>,
     context: Vec<String>,
 }
@@ -95,6 +124,7 @@ impl Error {
             hint: None,
             faults: Vec::new(),
             current: None,
+            replayed: false,
             retry_after: None,
             context: Vec::new(),
         }))
@@ -172,6 +202,20 @@ impl Error {
         self
     }
 
+    /// Adds the faults of another refusal of the same kind.
+    #[must_use]
+    pub fn joined(mut self, other: Self) -> Self {
+        self.0.faults.extend(other.0.faults);
+        self
+    }
+
+    /// Says that this was answered before, to the same request.
+    #[must_use]
+    pub fn replayed(mut self) -> Self {
+        self.0.replayed = true;
+        self
+    }
+
     /// Says when the same request may succeed.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
@@ -238,6 +282,11 @@ impl Error {
     /// The parts of the request that need attention.
     pub fn faults(&self) -> &[Fault] {
         &self.0.faults
+    }
+
+    /// Whether this was answered before, to the same request.
+    pub fn is_replayed(&self) -> bool {
+        self.0.replayed
     }
 
     /// The row as it is now, as JSON.

@@ -38,7 +38,7 @@ pub use run::{Answer, Stop};
 use scope::SessionDefaults;
 pub use scope::{Acting, BucketId, Place, Scope, Seat};
 pub use transaction::{Control, Transaction};
-pub use work::{Ending, Halt, Step};
+pub use work::{Ending, Halt, Open, Step};
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::{join_all, join3};
+use futures_util::future::{join, join_all, join3};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_postgres::Row;
@@ -11,6 +11,7 @@ use tokio_postgres::types::{ToSql, Type};
 use super::pool::{Connection, Lease, Try};
 use super::{Answer, Database, Failure, Scope, Stop};
 use crate::error::{Error, Kind};
+use crate::ident::Ident;
 use crate::sql::Sql;
 
 /// What the way to the server and back may add to the time of its statements.
@@ -21,6 +22,10 @@ const SLACK: Duration = Duration::from_secs(1);
 pub enum Step {
     /// A statement of shape `(count bigint, body text)`.
     Query(Sql),
+    /// What follows is part of an action of a pack.
+    EnterAction(Ident),
+    /// What follows is not.
+    LeaveAction,
     /// Everything sees the moment of the first query, and a row that changed since is refused (40001). First of all.
     OneMoment,
     /// Constraints that wait for the end are checked here.
@@ -62,13 +67,14 @@ impl Halt {
         Self { step: 0, stop: Stop::Refused(error) }
     }
 
-    fn is_retryable(&self) -> bool {
+    /// Whether the same work may succeed when run again.
+    pub fn is_retryable(&self) -> bool {
         matches!(&self.stop, Stop::Failed(failure) if failure.is_retryable())
     }
 }
 
-/// A connection for some work, and how long the work may take.
-struct Open {
+/// Work whose end is still to be decided. Dropped, it is undone and its connection closed.
+pub struct Open {
     lease: Lease,
     limit: Duration,
     _permit: Option<OwnedSemaphorePermit>,
@@ -104,12 +110,49 @@ impl Database {
         Ok(answers)
     }
 
+    /// Begins a transaction with steps, one round trip, and leaves its end to the caller.
+    pub async fn begin_steps(&self, scope: &Scope, steps: &[Step]) -> Result<(Open, Vec<Answer>), Halt> {
+        let mut open = self.open(scope, steps.len()).await?;
+        let prelude = scope.prelude(&self.session_defaults());
+        let connection = open.lease.connection();
+        let exchange = join(connection.batch_execute(&prelude), send(connection, steps));
+        let (begun, replies) = timeout(open.limit, exchange).await.map_err(|_| Halt::refused(too_late()))?;
+        match begun.map_err(|error| Halt::at(0, error)).and_then(|()| conclude(replies)) {
+            Ok(answers) => Ok((open, answers)),
+            Err(halt) => {
+                open.undo().await;
+                Err(halt)
+            }
+        }
+    }
+
     async fn open(&self, scope: &Scope, steps: usize) -> Result<Open, Halt> {
         let permit = self.admit(scope).await.map_err(Halt::refused)?;
         let lease = self.lease(scope, Try::First).await.map_err(Halt::refused)?;
         let steps = u32::try_from(steps).unwrap_or(u32::MAX).saturating_add(1);
         let limit = scope.statement_timeout.saturating_mul(steps).saturating_add(SLACK);
         Ok(Open { lease, limit, _permit: permit })
+    }
+}
+
+impl Open {
+    /// Runs a last statement and makes the work last, one round trip.
+    pub async fn commit_with(mut self, last: &Sql) -> Result<(), Stop> {
+        let connection = self.lease.connection();
+        let exchange = join(query(connection, last), connection.batch_execute(Ending::Commit.sql()));
+        let (reply, ended) = timeout(self.limit, exchange).await.map_err(|_| Stop::Refused(too_late()))?;
+        if ended.is_ok() {
+            self.lease.release();
+        }
+        reply.map_err(|error| Stop::Failed(error.into()))?;
+        ended.map_err(|error| Stop::Failed(error.into()))
+    }
+
+    /// Undoes the work.
+    pub async fn undo(mut self) {
+        if let Ok(Ok(())) = timeout(SLACK, self.lease.connection().batch_execute("rollback")).await {
+            self.lease.release();
+        }
     }
 }
 
@@ -125,6 +168,8 @@ async fn send(connection: &Connection, steps: &[Step]) -> Vec<Reply<Option<Row>>
     join_all(steps.iter().map(|step| async move {
         let setting = match step {
             Step::Query(sql) => return query(connection, sql).await.map(Some),
+            Step::EnterAction(name) => &format!("set local app.action = '{}'", name.as_str()),
+            Step::LeaveAction => "set local app.action = ''",
             Step::OneMoment => "set transaction isolation level repeatable read",
             Step::CheckConstraints => "set constraints all immediate",
         };

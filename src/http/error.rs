@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::error::{Error, Fault, Kind};
+
+/// Says that an answer was given before, to the same request.
+pub static REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// An error on its way to the boundary, which knows the request and writes it down once.
 #[derive(Clone)]
@@ -106,6 +109,9 @@ pub fn render(error: &Error, domain: &str, path: &str, request_id: &str) -> Resp
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     if error.kind() == Kind::Unauthenticated {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if error.is_replayed() {
+        headers.insert(REPLAYED.clone(), HeaderValue::from_static("true"));
     }
     if let Some(wait) = error.retry_after_hint() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));

@@ -172,6 +172,14 @@ impl SignedIn {
     async fn right(self, app: &App, module: &str, permission: &str) -> Result<Right> {
         Right::to(permission, module, self.tenant, self.session, &app.gate).await
     }
+
+    /// The right to what needs several permissions of one module.
+    pub async fn right_to_all(&self, app: &App, module: &str, permissions: &[&str]) -> Result<Right> {
+        let (first, others) = permissions.split_first().ok_or_else(|| Error::internal("a right to nothing"))?;
+        let right = Right::to(first, module, self.tenant.clone(), self.session.clone(), &app.gate).await?;
+        others.iter().try_for_each(|permission| right.also(permission, module))?;
+        Ok(right)
+    }
 }
 
 async fn path(parts: &mut Parts, name: &str) -> Result<String> {
@@ -219,13 +227,12 @@ impl FromRequestParts<Arc<App>> for AllowedReplacement {
         let signed_in = SignedIn::from_request_parts(parts, app).await?;
         let resource = resource(app, &path(parts, "resource").await?)?;
         let [create, edit] = [Verb::Create, Verb::Edit].map(|verb| resource.permission(verb));
-        let (first, second) = match (parts.headers.contains_key(IF_MATCH), parts.headers.contains_key(IF_NONE_MATCH)) {
-            (true, _) => (edit, edit),
-            (false, true) => (create, create),
-            (false, false) => (create, edit),
+        let permissions = match (parts.headers.contains_key(IF_MATCH), parts.headers.contains_key(IF_NONE_MATCH)) {
+            (true, _) => vec![edit],
+            (false, true) => vec![create],
+            (false, false) => vec![create, edit],
         };
-        let right = signed_in.right(app, &resource.module, first).await?;
-        right.also(second, &resource.module)?;
+        let right = signed_in.right_to_all(app, &resource.module, &permissions).await?;
         if !resource.replaceable() {
             return Err(not_offered(&resource).into());
         }

@@ -1,6 +1,7 @@
 //! The HTTP face: sockets, the boundary, routes.
 
 mod account;
+mod batch;
 mod error;
 mod extract;
 mod front;

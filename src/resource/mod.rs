@@ -23,4 +23,4 @@ pub use prefer::{Prefer, Resolution, Returning};
 pub use render::{Count, list as render_list};
 pub use row::Row;
 pub use run::{Engine, Page};
-pub use write::{Part, Plan, Planner, Reply, render::Counting};
+pub use write::{Batch, Claim, Part, Plan, Planner, Reply, Wish, inside, render::Counting};

@@ -233,6 +233,13 @@ async fn keys_of_a_neighbour_in_paths_name_nothing() {
                     let answer = street.compare(&route.method, &path, body.as_ref(), &key, absent(&resource.key)).await;
                     assert!([404, 405].contains(&answer.status.as_u16()), "{} {path}: {}", route.method, answer.text);
                     asked += usize::from(answer.status == 404);
+                    let if_match = (route.method == Method::PUT).then_some("*");
+                    let wish =
+                        json!({ "method": route.method.as_str(), "path": path, "body": body, "if_match": if_match });
+                    let batch = json!({ "requests": [wish] });
+                    let within =
+                        street.compare(&Method::POST, "/api/v1/batch", Some(&batch), &key, absent(&resource.key)).await;
+                    assert_eq!(within.status, answer.status, "{batch}: {}", within.text);
                 }
             }
         }

@@ -77,6 +77,23 @@ async fn a_warm_write_is_one_round_trip() {
 }
 
 #[tokio::test]
+async fn a_write_that_may_come_again_is_two_and_a_batch_is_one() {
+    let (world, mut meter) = Meter::new().await;
+    let manager = world.user("acme", "manager").await;
+    let row = format!("/api/v1/contacts/{}", contact(&manager).await);
+    let change = json!({ "title": "Buyer" });
+    let mut number = 0;
+    third_time_costs!(meter, (2, 0), {
+        number += 1;
+        let request = manager.request(reqwest::Method::PATCH, &row).header("idempotency-key", &format!("k{number}"));
+        request.json(&change).send().await.ok();
+    });
+    let wish = json!({ "method": "PATCH", "path": row, "body": change });
+    let batch = json!({ "requests": vec![wish; 20] });
+    third_time_costs!(meter, (1, 0), manager.post("/api/v1/batch", batch.clone()).await.ok());
+}
+
+#[tokio::test]
 async fn what_is_refused_costs_nothing() {
     let (world, mut meter) = Meter::new().await;
     let sales = world.user("acme", "sales1").await;

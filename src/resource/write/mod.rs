@@ -1,6 +1,8 @@
 //! Changes as data: what is to be sent, and how the answers become a reply. One route alone and many in a batch share
 //! this path.
 
+mod batch;
+mod once;
 mod plan;
 pub(super) mod render;
 mod run;
@@ -9,13 +11,15 @@ mod tests;
 
 use std::sync::Arc;
 
+pub use batch::{Batch, Wish, inside};
+pub use once::Claim;
 pub use plan::Planner;
 
 use super::plan::RowKey;
 use super::precondition::{Preconditions, Tags};
 use super::prefer::Returning;
 use super::row::Row;
-use crate::db::Answer;
+use crate::db::{Answer, Step};
 use crate::error::{Error, Result};
 use crate::ident::Ident;
 use crate::pack::Resource;
@@ -32,11 +36,15 @@ pub struct Reply {
     pub location: Option<String>,
     /// JSON.
     pub body: Option<String>,
+    /// What of the caller's preferences was honoured.
+    pub applied: Option<String>,
+    /// Whether this was answered before, and nothing has happened now.
+    pub replayed: bool,
 }
 
 impl Reply {
-    fn bare(status: u16) -> Self {
-        Self { status, version: None, location: None, body: None }
+    fn new(status: u16, body: Option<String>) -> Self {
+        Self { status, version: None, location: None, body, applied: None, replayed: false }
     }
 }
 
@@ -70,17 +78,78 @@ pub struct Part {
 /// Everything of one request, to be done wholly or not at all.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// What is done.
-    pub part: Part,
+    /// What is done, in this order.
+    pub parts: Vec<Part>,
+    /// Whether the parts came as a batch.
+    pub batch: bool,
     /// Whether it is a trial: everything runs and is undone.
     pub rollback: bool,
+    /// What of the caller's preferences is honoured.
+    pub applied: Option<String>,
+    /// The caller's name for the request, when it may come again.
+    pub claim: Option<Claim>,
+}
+
+/// What is sent, and on behalf of which part.
+struct Course {
+    steps: Vec<Step>,
+    parts: Vec<Option<usize>>,
+}
+
+impl Plan {
+    fn course(&self) -> Course {
+        let mut course = Course { steps: Vec::new(), parts: Vec::new() };
+        let mut add = |part: Option<usize>, step: Step| {
+            course.steps.push(step);
+            course.parts.push(part);
+        };
+        if self.parts.iter().any(|part| part.one_moment) {
+            add(None, Step::OneMoment);
+        }
+        if let Some(claim) = &self.claim {
+            add(None, Step::Query(claim.begin()));
+        }
+        for (at, part) in self.parts.iter().enumerate() {
+            part.steps().into_iter().for_each(|step| add(Some(at), step));
+        }
+        if self.rollback {
+            add(None, Step::CheckConstraints);
+        }
+        course
+    }
+
+    /// What the answers of the parts mean; nothing, when a row was not found as the request demands.
+    fn reply(&self, mut answers: &[Answer]) -> Result<Option<Reply>> {
+        let mut replies = Vec::with_capacity(self.parts.len());
+        for part in &self.parts {
+            let (own, others) = answers.split_at_checked(part.queries.len()).ok_or_else(lost)?;
+            answers = others;
+            match part.reply(own)? {
+                Some(reply) => replies.push(reply),
+                None => return Ok(None),
+            }
+        }
+        let reply = if self.batch { batch::reply(&replies) } else { replies.pop().ok_or_else(lost)? };
+        Ok(Some(Reply { applied: self.applied.clone(), ..reply }))
+    }
+}
+
+fn lost() -> Error {
+    Error::internal("an answer is missing")
 }
 
 impl Part {
+    fn steps(&self) -> Vec<Step> {
+        let queries = self.queries.iter().cloned().map(Step::Query);
+        let Some(action) = &self.action else { return queries.collect() };
+        let enter = [Step::EnterAction(action.clone())];
+        enter.into_iter().chain(queries).chain([Step::LeaveAction]).collect()
+    }
+
     /// What the answers to the queries mean; nothing, when the row was not found as the request demands.
     fn reply(&self, answers: &[Answer]) -> Result<Option<Reply>> {
         let (Some(first), Some(last)) = (answers.first(), answers.last()) else {
-            return Err(Error::internal("a part without answers"));
+            return Err(lost());
         };
         if first.count == 0 {
             return Ok(None);
@@ -89,7 +158,7 @@ impl Part {
         let status = match (self.effect, &row) {
             (Effect::Created, _) => 201,
             (Effect::Replaced, _) if first.count == 2 => 201,
-            (Effect::Removed, _) | (Effect::Acted, None) => return Ok(Some(Reply::bare(204))),
+            (Effect::Removed, _) | (Effect::Acted, None) => return Ok(Some(Reply::new(204, None))),
             (_, Some(_)) => 200,
             (_, None) => return Ok(None),
         };
@@ -97,14 +166,15 @@ impl Part {
     }
 
     fn shown(&self, status: u16, row: Option<Row>) -> Reply {
-        let Some(row) = row else { return Reply::bare(status) };
+        let Some(row) = row else { return Reply::new(status, None) };
         let key = (status == 201).then(|| self.resource.key_of(&row.json)).flatten();
         let location = key.map(|key| format!("/api/v1/{}/{key}", self.resource.name));
-        match (self.returning, status) {
-            (Returning::Representation, _) => Reply { status, version: row.version, location, body: Some(row.json) },
-            (Returning::Minimal, 200) => Reply { status: 204, version: row.version, location, body: None },
-            (Returning::Minimal, _) => Reply { status, version: row.version, location, body: None },
-        }
+        let (status, body) = match (self.returning, status) {
+            (Returning::Representation, _) => (status, Some(row.json)),
+            (Returning::Minimal, 200) => (204, None),
+            (Returning::Minimal, _) => (status, None),
+        };
+        Reply { version: row.version, location, ..Reply::new(status, body) }
     }
 
     /// Whether a row that was not found may be there in another version.
