@@ -7,13 +7,13 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The result of everything that can fail here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong, as far as a machine must tell cases apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// The request cannot be understood: malformed JSON, unknown parameter.
     Malformed,
@@ -31,6 +31,10 @@ pub enum Kind {
     NotAcceptable,
     /// The request contradicts the present state.
     Conflict,
+    /// The row is not in the version that the request is about.
+    PreconditionFailed,
+    /// The request must say which version of the row it is about.
+    PreconditionRequired,
     /// The body or a part of it is larger than allowed.
     TooLarge,
     /// The body has a content type that this operation does not read.
@@ -46,7 +50,7 @@ pub enum Kind {
 }
 
 /// One part of a request that needs attention.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// Where the fault is.
     #[serde(flatten)]
@@ -58,13 +62,41 @@ pub struct Fault {
 }
 
 /// The place of a [`Fault`] in the request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Place {
     /// A JSON pointer into the body (RFC 6901), written as a URI fragment: `#/amount`.
     Pointer(String),
     /// The name of a query parameter or header.
     Parameter(String),
+}
+
+/// The public side of an [`Error`], for keeping it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Public {
+    kind: Kind,
+    code: String,
+    message: String,
+    hint: Option<String>,
+    faults: Vec<Fault>,
+    current: Option<String>,
+}
+
+impl From<&Error> for Public {
+    fn from(error: &Error) -> Self {
+        let Inner { kind, code, message, hint, faults, current, .. } = &*error.0;
+        let (message, hint) = (message.clone(), hint.clone());
+        Self { kind: *kind, code: code.to_string(), message, hint, faults: faults.clone(), current: current.clone() }
+    }
+}
+
+impl From<Public> for Error {
+    fn from(kept: Public) -> Self {
+        let Public { kind, code, message, hint, faults, current } = kept;
+        let mut error = Self::new(kind, code, message);
+        (error.0.hint, error.0.faults, error.0.current) = (hint, faults, current);
+        error
+    }
 }
 
 /// An error: a public face and a private context.
@@ -78,6 +110,8 @@ struct Inner {
     message: String,
     hint: Option<String>,
     faults: Vec<Fault>,
+    current: Option<String>,
+    replayed: bool,
     retry_after: Option<Duration>,
     context: Vec<String>,
 }
@@ -91,6 +125,8 @@ impl Error {
             message: message.into(),
             hint: None,
             faults: Vec::new(),
+            current: None,
+            replayed: false,
             retry_after: None,
             context: Vec::new(),
         }))
@@ -147,6 +183,38 @@ impl Error {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the row as it is now, as JSON.
+    #[must_use]
+    pub fn current(mut self, row: String) -> Self {
+        self.0.current = Some(row);
+        self
+    }
+
+    /// Moves every fault of a body into a part of a larger one: `#/amount` becomes `<part>/amount`.
+    #[must_use]
+    pub fn within(mut self, part: &str) -> Self {
+        for fault in &mut self.0.faults {
+            if let Place::Pointer(pointer) = &mut fault.place {
+                *pointer = format!("{part}{}", pointer.trim_start_matches('#'));
+            }
+        }
+        self
+    }
+
+    /// Adds the faults of another refusal of the same kind.
+    #[must_use]
+    pub fn joined(mut self, other: Self) -> Self {
+        self.0.faults.extend(other.0.faults);
+        self
+    }
+
+    /// Says that this was answered before, to the same request.
+    #[must_use]
+    pub fn replayed(mut self) -> Self {
+        self.0.replayed = true;
         self
     }
 
@@ -216,6 +284,16 @@ impl Error {
     /// The parts of the request that need attention.
     pub fn faults(&self) -> &[Fault] {
         &self.0.faults
+    }
+
+    /// Whether this was answered before, to the same request.
+    pub fn is_replayed(&self) -> bool {
+        self.0.replayed
+    }
+
+    /// The row as it is now, as JSON.
+    pub fn current_row(&self) -> Option<&str> {
+        self.0.current.as_deref()
     }
 
     /// When the same request may succeed.

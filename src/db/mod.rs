@@ -19,6 +19,7 @@ pub mod server;
 mod statements;
 mod stream;
 mod transaction;
+mod work;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,6 +40,7 @@ use scope::SessionDefaults;
 pub use scope::{Acting, BucketId, Place, Scope, Seat};
 pub use stream::Rows;
 pub use transaction::{Control, Transaction};
+pub use work::{Ending, Halt, Open, Step};
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::error::{Error, Fault, Kind};
+
+/// Says that an answer was given before, to the same request.
+pub static REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// An error on its way to the boundary, which knows the request and writes it down once.
 #[derive(Clone)]
@@ -37,6 +41,8 @@ pub fn status(kind: Kind) -> StatusCode {
         Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Kind::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Kind::Conflict => StatusCode::CONFLICT,
+        Kind::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+        Kind::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
         Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Kind::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Kind::TooMany => StatusCode::TOO_MANY_REQUESTS,
@@ -56,6 +62,8 @@ fn title(kind: Kind) -> &'static str {
         Kind::MethodNotAllowed => "This method is not allowed here.",
         Kind::NotAcceptable => "This form is not offered here.",
         Kind::Conflict => "This conflicts with the present state.",
+        Kind::PreconditionFailed => "This has changed in the meantime.",
+        Kind::PreconditionRequired => "Your request must say which version it is about.",
         Kind::TooLarge => "Your request is too large.",
         Kind::UnsupportedMedia => "This content type is not read here.",
         Kind::TooMany => "Too many requests.",
@@ -78,6 +86,8 @@ struct Document<'a> {
     hint: Option<&'a str>,
     #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
     errors: &'a [Fault],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current: Option<&'a RawValue>,
 }
 
 /// The answer that a caller gets for an error.
@@ -93,6 +103,7 @@ pub fn render(error: &Error, domain: &str, path: &str, request_id: &str) -> Resp
         request_id,
         hint: error.hint_text(),
         errors: error.faults(),
+        current: error.current_row().and_then(|row| serde_json::from_str(row).ok()),
     };
     let body = serde_json::to_vec(&document).unwrap_or_default();
     let mut response = (status, body).into_response();
@@ -100,6 +111,9 @@ pub fn render(error: &Error, domain: &str, path: &str, request_id: &str) -> Resp
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     if error.kind() == Kind::Unauthenticated {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if error.is_replayed() {
+        headers.insert(REPLAYED.clone(), HeaderValue::from_static("true"));
     }
     if let Some(wait) = error.retry_after_hint() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::HeaderMap;
-use axum::http::header::{AUTHORIZATION, USER_AGENT};
+use axum::http::header::{AUTHORIZATION, IF_MATCH, IF_NONE_MATCH, USER_AGENT};
 use axum::http::request::Parts;
 
 use super::error::Problem;
@@ -36,6 +36,14 @@ pub struct Allowed<V> {
     /// The resource.
     pub resource: Arc<Resource>,
     verb: PhantomData<V>,
+}
+
+/// A resource and the rights that a replacement of a row needs.
+pub struct AllowedReplacement {
+    /// The right.
+    pub right: Right,
+    /// The resource.
+    pub resource: Arc<Resource>,
 }
 
 /// A resource's action and the right to it.
@@ -164,6 +172,14 @@ impl SignedIn {
     async fn right(self, app: &App, module: &str, permission: &str) -> Result<Right> {
         Right::to(permission, module, self.tenant, self.session, &app.gate).await
     }
+
+    /// The right to what needs several permissions of one module.
+    pub async fn right_to_all(&self, app: &App, module: &str, permissions: &[&str]) -> Result<Right> {
+        let (first, others) = permissions.split_first().ok_or_else(|| Error::internal("a right to nothing"))?;
+        let right = Right::to(first, module, self.tenant.clone(), self.session.clone(), &app.gate).await?;
+        others.iter().try_for_each(|permission| right.also(permission, module))?;
+        Ok(right)
+    }
 }
 
 async fn path(parts: &mut Parts, name: &str) -> Result<String> {
@@ -185,6 +201,11 @@ fn resource(app: &App, name: &str) -> Result<Arc<Resource>> {
     })
 }
 
+fn not_offered(resource: &Resource) -> Error {
+    let message = format!("`{}` cannot be changed this way.", resource.name);
+    Error::new(Kind::MethodNotAllowed, "method_not_allowed", message)
+}
+
 impl<V: OnResource> FromRequestParts<Arc<App>> for Allowed<V> {
     type Rejection = Problem;
 
@@ -193,10 +214,29 @@ impl<V: OnResource> FromRequestParts<Arc<App>> for Allowed<V> {
         let resource = resource(app, &path(parts, "resource").await?)?;
         let right = signed_in.right(app, &resource.module, resource.permission(V::VERB)).await?;
         if !resource.methods.contains(&V::METHOD) {
-            let message = format!("`{}` cannot be changed this way.", resource.name);
-            return Err(Error::new(Kind::MethodNotAllowed, "method_not_allowed", message).into());
+            return Err(not_offered(&resource).into());
         }
         Ok(Self { right, resource, verb: PhantomData })
+    }
+}
+
+impl FromRequestParts<Arc<App>> for AllowedReplacement {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let signed_in = SignedIn::from_request_parts(parts, app).await?;
+        let resource = resource(app, &path(parts, "resource").await?)?;
+        let [create, edit] = [Verb::Create, Verb::Edit].map(|verb| resource.permission(verb));
+        let permissions = match (parts.headers.contains_key(IF_MATCH), parts.headers.contains_key(IF_NONE_MATCH)) {
+            (true, _) => vec![edit],
+            (false, true) => vec![create],
+            (false, false) => vec![create, edit],
+        };
+        let right = signed_in.right_to_all(app, &resource.module, &permissions).await?;
+        if !resource.replaceable() {
+            return Err(not_offered(&resource).into());
+        }
+        Ok(Self { right, resource })
     }
 }
 

@@ -12,9 +12,10 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use super::error::Problem;
+use super::incoming::too_large;
 use crate::app::App;
 use crate::error::{Error, Kind, Result, nearest};
-use crate::resource::pointer;
+use crate::resource::{pointer, precise};
 
 /// A JSON body of a known shape, no larger than the settings allow.
 pub struct Json<T>(pub T);
@@ -23,16 +24,20 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
-            let error = Error::new(Kind::UnsupportedMedia, "unsupported_media_type", "The body must be JSON.");
-            return Err(error.hint("Send the header Content-Type: application/json.").into());
-        }
+        check_type(request.headers())?;
         let limit = app.config.http.body_limit_bytes;
-        let too_large =
-            || Error::new(Kind::TooLarge, "payload_too_large", format!("The body may have at most {limit} bytes."));
-        let bytes = to_bytes(request.into_body(), limit).await.map_err(|error| too_large().context(error))?;
+        let bytes = to_bytes(request.into_body(), limit).await.map_err(|error| too_large(limit).context(error))?;
         read(&bytes).map(Self).map_err(Into::into)
     }
+}
+
+/// Refuses a body that does not say it is JSON.
+pub fn check_type(headers: &HeaderMap) -> Result<()> {
+    if is_json(headers) {
+        return Ok(());
+    }
+    let error = Error::new(Kind::UnsupportedMedia, "unsupported_media_type", "The body must be JSON.");
+    Err(error.hint("Send the header Content-Type: application/json."))
 }
 
 /// `application/json` and every `+json`, with or without parameters.
@@ -44,7 +49,17 @@ fn is_json(headers: &HeaderMap) -> bool {
     })
 }
 
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+/// Refuses a body with a number that was rounded in silence when it was read.
+pub fn check_precision(bytes: &[u8]) -> Result<()> {
+    if precise(bytes) {
+        return Ok(());
+    }
+    let message = "A number in the body has more than 15 digits, and JSON's readers would round it.";
+    Err(Error::validation_message(message).hint("Send it as a string."))
+}
+
+/// A body of a known shape.
+pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader)
         .map_err(|error| refuse(&error.path().to_string(), error.inner()))?;

@@ -1,15 +1,18 @@
 //! The HTTP face: sockets, the boundary, routes.
 
 mod account;
+mod batch;
 mod error;
 mod extract;
 mod formats;
 mod front;
+mod incoming;
 mod json;
 mod operator;
 mod ops_port;
 mod resources;
 pub mod routes;
 mod server;
+mod writes;
 
 pub use server::{Listeners, serve};

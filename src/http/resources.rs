@@ -1,64 +1,85 @@
-//! Resources, actions and reports of the packs.
+//! Reading resources and reports of the packs.
 
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::header::{HeaderValue, LOCATION};
+use axum::http::header::HeaderValue;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, Value};
 
 use super::error::Problem;
-use super::extract::{Allowed, AllowedAction, AllowedReport, Creating, Deleting, Getting, Listing, Updating};
+use super::extract::{Allowed, AllowedReport, Getting, Listing};
 use super::formats;
-use super::json::{Json, json_text};
+use super::incoming::{PREFERENCE_APPLIED, preconditions, prefer};
+use super::json::json_text;
 use crate::access::Right;
 use crate::app::App;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::pack::Verb;
-use crate::resource::{Count, ListRequest, Page, RowKey, Shape};
+use crate::resource::{Format, ListRequest, Page, RowKey, Shape, etag};
 
 type Answer = Result<Response<Body>, Problem>;
-type Object = Json<Map<String, Value>>;
 
 /// `GET /api/v1/{resource}`
 pub async fn list(State(app): State<Arc<App>>, allowed: Allowed<Listing>, uri: Uri, headers: HeaderMap) -> Answer {
     let Allowed { right, resource, .. } = allowed;
-    let export = || right.also(resource.permission(Verb::Export), &resource.module);
-    read(&app, &right, Shape::from(&*resource), &resource.name, export, &uri, &headers).await
+    let (request, format) = asked(&uri, &headers)?;
+    if format.is_some() {
+        right.also(resource.permission(Verb::Export), &resource.module)?;
+    }
+    let source = Source { right: &right, shape: Shape::from(&*resource), name: &resource.name };
+    source.read(&app, &request, format, &uri, &headers).await
 }
 
 /// `GET /api/v1/reports/{report}`
 pub async fn report(State(app): State<Arc<App>>, allowed: AllowedReport, uri: Uri, headers: HeaderMap) -> Answer {
     let AllowedReport { right, report } = allowed;
-    read(&app, &right, Shape::from(&*report), &report.name, || Ok(()), &uri, &headers).await
+    let (request, format) = asked(&uri, &headers)?;
+    let source = Source { right: &right, shape: Shape::from(&*report), name: &report.name };
+    source.read(&app, &request, format, &uri, &headers).await
 }
 
-async fn read(
-    app: &App,
-    right: &Right,
-    shape: Shape<'_>,
-    name: &str,
-    may_export: impl Fn() -> Result<(), Error>,
-    uri: &Uri,
-    headers: &HeaderMap,
-) -> Answer {
+/// What is asked, and in which form other than JSON.
+fn asked(uri: &Uri, headers: &HeaderMap) -> Result<(ListRequest, Option<Format>)> {
     let request = ListRequest::parse(uri.query().unwrap_or_default())?;
-    match formats::wanted(&request, headers)? {
-        Some(format) => {
-            may_export()?;
-            Ok(formats::file(name, format, app.engine.export(right, shape, &request, format).await?)?)
+    let format = formats::wanted(&request, headers)?;
+    Ok((request, format))
+}
+
+/// What is read, with the right to it.
+struct Source<'a> {
+    right: &'a Right,
+    shape: Shape<'a>,
+    name: &'a str,
+}
+
+impl Source<'_> {
+    async fn read(
+        &self,
+        app: &App,
+        request: &ListRequest,
+        format: Option<Format>,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Answer {
+        if let Some(format) = format {
+            let export = app.engine.export(self.right, self.shape, request, format).await?;
+            return Ok(formats::file(self.name, format, export)?);
         }
-        None => {
-            let page = app.engine.list(right, shape, &request, count_preference(headers)).await?;
-            Ok(envelope(&page, uri)?)
+        let prefer = prefer(headers, &["count"])?;
+        let page = app.engine.list(self.right, self.shape, request, prefer.count()).await?;
+        let mut response = envelope(&page, uri)?;
+        if let Some(applied) = prefer.applied() {
+            let applied = HeaderValue::from_str(&applied).map_err(Error::internal)?;
+            response.headers_mut().insert(PREFERENCE_APPLIED.clone(), applied);
         }
+        Ok(response)
     }
 }
 
 /// The rows pass through untouched.
-fn envelope(page: &Page, uri: &Uri) -> Result<Response, Error> {
+fn envelope(page: &Page, uri: &Uri) -> Result<Response> {
     let mut body = String::with_capacity(page.data.len() + 256);
     body.push_str(r#"{"object":"list","data":"#);
     body.push_str(&page.data);
@@ -83,90 +104,23 @@ fn envelope(page: &Page, uri: &Uri) -> Result<Response, Error> {
     Ok(response)
 }
 
-fn count_preference(headers: &HeaderMap) -> Option<Count> {
-    let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).find_map(|word| match word.trim() {
-        "count=exact" => Some(Count::Exact),
-        "count=planned" => Some(Count::Planned),
-        "count=estimated" => Some(Count::Estimated),
-        _ => None,
-    })
-}
-
-/// `GET /api/v1/{resource}/{id}`
+/// `GET /api/v1/{resource}/{id}`; 304 when the caller has this version already.
 pub async fn get(
     State(app): State<Arc<App>>,
     allowed: Allowed<Getting>,
     Path((_, id)): Path<(String, String)>,
     RawQuery(query): RawQuery,
+    headers: HeaderMap,
 ) -> Answer {
-    let key = RowKey::parse(&allowed.resource, &id)?;
+    let (key, known) = (RowKey::parse(&allowed.resource, &id)?, preconditions(&headers)?.if_none_match);
     let request = ListRequest::parse(query.as_deref().unwrap_or_default())?;
     let row = app.engine.get(&allowed.right, &allowed.resource, &key, &request).await?;
-    Ok(json_text(StatusCode::OK, row.json))
-}
-
-/// `POST /api/v1/{resource}`
-pub async fn create(State(app): State<Arc<App>>, allowed: Allowed<Creating>, Json(body): Object) -> Answer {
-    let row = app.engine.create(&allowed.right, &allowed.resource, &body).await?;
-    let key = allowed.resource.key_of(&row);
-    let mut response = json_text(StatusCode::CREATED, row);
-    if let Some(key) = key {
-        let location = format!("/api/v1/{}/{key}", allowed.resource.name);
-        response.headers_mut().insert(LOCATION, HeaderValue::from_str(&location).map_err(Error::internal)?);
+    let mut response = match known.is_some_and(|known| known.hold(row.version)) {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => json_text(StatusCode::OK, row.json),
+    };
+    if let Some(version) = row.version {
+        response.headers_mut().insert(header::ETAG, HeaderValue::from_str(&etag(version)).map_err(Error::internal)?);
     }
     Ok(response)
-}
-
-/// `PATCH /api/v1/{resource}/{id}`: a merge patch (RFC 7396).
-pub async fn update(
-    State(app): State<Arc<App>>,
-    allowed: Allowed<Updating>,
-    Path((_, id)): Path<(String, String)>,
-    Json(body): Object,
-) -> Answer {
-    let key = RowKey::parse(&allowed.resource, &id)?;
-    Ok(json_text(StatusCode::OK, app.engine.update(&allowed.right, &allowed.resource, &key, &body).await?))
-}
-
-/// `DELETE /api/v1/{resource}/{id}`
-pub async fn delete(
-    State(app): State<Arc<App>>,
-    allowed: Allowed<Deleting>,
-    Path((_, id)): Path<(String, String)>,
-) -> Answer {
-    let key = RowKey::parse(&allowed.resource, &id)?;
-    app.engine.delete(&allowed.right, &allowed.resource, &key).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-/// `POST /api/v1/{resource}/{id}/actions/{action}`; a row that left the caller's sight answers 204.
-pub async fn act(
-    State(app): State<Arc<App>>,
-    allowed: AllowedAction,
-    Path((_, id, _)): Path<(String, String, String)>,
-    body: ActionBody,
-) -> Answer {
-    let key = RowKey::parse(&allowed.resource, &id)?;
-    match app.engine.act(&allowed.right, &allowed.resource, &allowed.action, &key, &body.0).await? {
-        Some(row) => Ok(json_text(StatusCode::OK, row)),
-        None => Ok(StatusCode::NO_CONTENT.into_response()),
-    }
-}
-
-/// An action's body may be left out when the action needs no input.
-pub struct ActionBody(Map<String, Value>);
-
-impl axum::extract::FromRequest<Arc<App>> for ActionBody {
-    type Rejection = Problem;
-
-    async fn from_request(request: axum::extract::Request, app: &Arc<App>) -> Result<Self, Problem> {
-        let empty = request.headers().get(header::CONTENT_TYPE).is_none()
-            && axum::body::HttpBody::is_end_stream(request.body());
-        if empty {
-            return Ok(Self(Map::new()));
-        }
-        let Json(body) = Json::from_request(request, app).await?;
-        Ok(Self(body))
-    }
 }

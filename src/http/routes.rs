@@ -9,7 +9,7 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use super::error::Problem;
 use super::front::remember_route;
-use super::{account, operator, resources};
+use super::{account, batch, operator, resources, writes};
 use crate::app::App;
 use crate::error::{Error, Kind};
 use crate::pack::Verb;
@@ -23,6 +23,11 @@ pub enum Policy {
     SignedIn,
     /// Who has the permission for a verb on the resource, with its module on.
     Resource(Verb),
+    /// Who has the permissions to create and to edit rows of the resource; with If-Match only the latter, with
+    /// If-None-Match only the former.
+    Replace,
+    /// Whoever is signed in to the tenant, for requests that are each held to their own policy.
+    Batch,
     /// Who has the action's permission, with its module on.
     Action,
     /// Who has the report's permission, with its module on.
@@ -50,19 +55,21 @@ fn route(method: Method, path: &'static str, policy: Policy, handler: MethodRout
 
 /// Routes on tenants' hosts and on the apex.
 pub fn tenant_routes() -> Vec<Route> {
-    use Policy::{Action, Public, Report, Resource, SignedIn};
+    use Policy::{Action, Batch, Public, Replace, Report, Resource, SignedIn};
     vec![
         route(Method::POST, "/api/v1/signup", Public, post(account::signup)),
         route(Method::POST, "/api/v1/auth/login", Public, post(account::login)),
         route(Method::GET, "/api/v1/me", SignedIn, get(account::me)),
         route(Method::GET, "/api/v1/modules", SignedIn, get(account::modules)),
+        route(Method::POST, "/api/v1/batch", Batch, post(batch::batch)),
         route(Method::GET, "/api/v1/reports/{report}", Report, get(resources::report)),
         route(Method::GET, "/api/v1/{resource}", Resource(Verb::View), get(resources::list)),
-        route(Method::POST, "/api/v1/{resource}", Resource(Verb::Create), post(resources::create)),
+        route(Method::POST, "/api/v1/{resource}", Resource(Verb::Create), post(writes::create)),
         route(Method::GET, "/api/v1/{resource}/{id}", Resource(Verb::View), get(resources::get)),
-        route(Method::PATCH, "/api/v1/{resource}/{id}", Resource(Verb::Edit), patch(resources::update)),
-        route(Method::DELETE, "/api/v1/{resource}/{id}", Resource(Verb::Delete), delete(resources::delete)),
-        route(Method::POST, "/api/v1/{resource}/{id}/actions/{action}", Action, post(resources::act)),
+        route(Method::PUT, "/api/v1/{resource}/{id}", Replace, put(writes::replace)),
+        route(Method::PATCH, "/api/v1/{resource}/{id}", Resource(Verb::Edit), patch(writes::update)),
+        route(Method::DELETE, "/api/v1/{resource}/{id}", Resource(Verb::Delete), delete(writes::delete)),
+        route(Method::POST, "/api/v1/{resource}/{id}/actions/{action}", Action, post(writes::act)),
     ]
 }
 

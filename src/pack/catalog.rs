@@ -124,6 +124,8 @@ pub struct Resource {
     pub references: Vec<Reference>,
     /// Sets of columns, sorted, of which no two rows have the same values.
     pub unique: Vec<Vec<Ident>>,
+    /// Whether changes must name the version that they are about.
+    pub if_match_required: bool,
     /// Columns that `q=` searches.
     pub search: Vec<Ident>,
     /// Columns that may be matched against regular expressions.
@@ -138,6 +140,13 @@ impl Resource {
     /// The permission code for a verb.
     pub fn permission(&self, verb: Verb) -> &str {
         &self.permissions[verb as usize]
+    }
+
+    /// Whether a caller may choose the key of a row, and so make or replace the row under it.
+    pub fn replaceable(&self) -> bool {
+        let offered = [Method::Create, Method::Update].iter().all(|method| self.methods.contains(method));
+        let others = self.columns.iter().any(|column| column.writable && column.name != self.key.name);
+        offered && others && (self.key.kind == Kind::Uuid || self.key.writable)
     }
 
     /// The key of a row given as JSON, as it stands in URLs.

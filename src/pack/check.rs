@@ -137,6 +137,9 @@ fn check_resource(name: &str, resource: &ResourceEntry, complain: &mut impl FnMu
     for verb in resource.permissions.keys().filter(|verb| !VERBS.contains(&verb.as_str())) {
         complain(verb, format!("resource `{name}`: `{verb}` is not one of view, create, edit, delete, report, export"));
     }
+    if let Some(word) = resource.if_match.as_deref().filter(|word| *word != "required") {
+        complain("if_match", format!("resource `{name}`: `if_match` can only be \"required\", not `{word}`"));
+    }
     for (action, entry) in &resource.action {
         check_action(name, action, entry, complain);
     }

@@ -101,7 +101,9 @@ fn grant_table(sql: &mut String, resource: &Resource, hides: bool, role: &Ident)
         false => writeln!(sql, "grant select on {table} to {role};"),
     };
     if has(Method::Create) {
-        let _ = writeln!(sql, "grant insert ({writable}) on {table} to {role};");
+        let key = |column: &&Column| resource.replaceable() && column.name == resource.key.name;
+        let insertable = list(&mut resource.columns.iter().filter(|column| column.writable || key(column)));
+        let _ = writeln!(sql, "grant insert ({insertable}) on {table} to {role};");
     }
     if has(Method::Update) {
         let _ = writeln!(sql, "grant update ({writable}) on {table} to {role};");

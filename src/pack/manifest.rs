@@ -71,6 +71,8 @@ pub struct ResourceEntry {
     pub key: String,
     /// Boolean SQL over a row: which rows a user sees and may write. Becomes the row security policy.
     pub scope: Option<String>,
+    /// Whether changes must name the version that they are about: `"required"`.
+    pub if_match: Option<String>,
     /// Permission codes where they are not `<resource>.<verb>`.
     #[serde(default)]
     pub permissions: BTreeMap<String, String>,

@@ -219,6 +219,10 @@ fn resource(pack: &Pack, name: &str, entry: &ResourceEntry, shape: &Shape) -> Re
             Err(complaint) => complaints.push(complaint),
         }
     }
+    if entry.if_match.is_some() && !known.iter().any(|column| column == "row_version") {
+        let why = format!("`if_match` needs a column `row_version`, which `{}` has not", entry.table);
+        complaints.push(Complaint::in_section(pack, &header, "if_match", why));
+    }
     if !complaints.is_empty() {
         return Err(complaints);
     }
@@ -237,6 +241,7 @@ fn resource(pack: &Pack, name: &str, entry: &ResourceEntry, shape: &Shape) -> Re
         key: key.ok_or_else(|| missing(&entry.key))?,
         references: references(relation, &columns),
         unique: relation.unique.iter().filter_map(|names| idents(names)).collect(),
+        if_match_required: entry.if_match.is_some(),
         columns,
         methods: entry.methods.clone(),
         search: idents(&entry.search).unwrap_or_default(),

@@ -3,27 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value as Json};
-
-use super::body::{Fields, action_input};
 use super::export::Exports;
 use super::parse::ListRequest;
 use super::plan::{Level, ListPlan, RowKey, Shape, Sight};
 use super::render::Count;
+use super::row::Row;
 use super::{cursor, refusal, render};
 use crate::access::Right;
 use crate::db::{Answer, Database, Scope, Stop};
 use crate::error::{Error, Result};
-use crate::pack::{Action, Catalog, Resource};
+use crate::pack::{Catalog, Resource};
 use crate::sql::Sql;
 
 /// The engine: the catalogue and the door to the database.
 #[derive(Clone)]
 pub struct Engine {
-    database: Database,
-    catalog: Arc<Catalog>,
-    limit: Duration,
-    exports: Exports,
+    pub(super) database: Database,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) limit: Duration,
+    pub(super) exports: Exports,
 }
 
 /// A page of a list.
@@ -39,15 +37,6 @@ pub struct Page {
     pub total_count: Option<i64>,
 }
 
-/// A row and its version.
-#[derive(Debug)]
-pub struct Row {
-    /// `row_version`, where the resource counts it.
-    pub version: Option<i64>,
-    /// The row as JSON.
-    pub json: String,
-}
-
 /// What stands above the rows of a list: rows shown, total, sort values of the last one shown.
 type Head = (i64, Option<i64>, Option<cursor::Position>);
 
@@ -59,16 +48,6 @@ impl Engine {
     pub fn new(database: Database, catalog: Arc<Catalog>) -> Self {
         let (limit, exports) = (database.statement_timeout(), Exports::new(database.most_exports()));
         Self { database, catalog, limit, exports }
-    }
-
-    /// The door to the database.
-    pub(super) fn database(&self) -> &Database {
-        &self.database
-    }
-
-    /// Who exports now.
-    pub(super) fn exports(&self) -> &Exports {
-        &self.exports
     }
 
     /// The catalogue.
@@ -119,58 +98,11 @@ impl Engine {
         let may = |resource: &Resource, verb| right.also(resource.permission(verb), &resource.module);
         let level = Level::of_row(Sight { catalog: &self.catalog, may: &may }, resource, request)?;
         let answer = self.run(&right.read(self.limit), &render::row(resource, &level, key)).await?;
-        Row::read(answer).ok_or_else(Error::not_found)
+        answer.body.as_deref().and_then(Row::read).ok_or_else(Error::not_found)
     }
 
-    /// Makes a row; gives it as JSON.
-    pub async fn create(&self, right: &Right, resource: &Resource, body: &Map<String, Json>) -> Result<String> {
-        let fields = Fields::to_create(resource, body)?;
-        only(self.run(&right.write(self.limit), &render::insert(resource, &fields)).await?)
-    }
-
-    /// Changes a row; gives it as JSON.
-    pub async fn update(
-        &self,
-        right: &Right,
-        resource: &Resource,
-        key: &RowKey,
-        body: &Map<String, Json>,
-    ) -> Result<String> {
-        let fields = Fields::to_update(resource, body)?;
-        if fields.is_empty() {
-            return Ok(self.get(right, resource, key, &ListRequest::default()).await?.json);
-        }
-        only(self.run(&right.write(self.limit), &render::update(resource, key, &fields)).await?)
-    }
-
-    /// Removes a row.
-    pub async fn delete(&self, right: &Right, resource: &Resource, key: &RowKey) -> Result<()> {
-        match self.run(&right.write(self.limit), &render::delete(resource, key)).await?.count {
-            0 => Err(Error::not_found()),
-            _ => Ok(()),
-        }
-    }
-
-    /// Runs an action; gives the row as it is afterwards, or nothing when it left the caller's sight.
-    pub async fn act(
-        &self,
-        right: &Right,
-        resource: &Resource,
-        action: &Action,
-        key: &RowKey,
-        body: &Map<String, Json>,
-    ) -> Result<Option<String>> {
-        let call = render::action(&action.function, key, action_input(action, body)?);
-        let scope = right.act(&action.name, self.limit);
-        let request = ListRequest::default();
-        let may = |_: &Resource, _| Ok(());
-        let level = Level::of_row(Sight { catalog: &self.catalog, may: &may }, resource, &request)?;
-        let answer = self.database.run_then(&scope, &call, &render::row(resource, &level, key)).await;
-        Ok(Row::read(self.explain(answer)?).map(|row| row.json))
-    }
-
-    async fn run(&self, scope: &Scope, sql: &Sql) -> Result<Answer> {
-        self.explain(self.database.run(scope, sql).await)
+    pub(super) async fn run(&self, scope: &Scope, sql: &Sql) -> Result<Answer> {
+        self.database.run(scope, sql).await.map_err(|stop| self.meaning(stop))
     }
 
     /// A refusal of a value that only PostgreSQL can judge is about the query.
@@ -184,19 +116,12 @@ impl Engine {
         }
     }
 
-    fn explain(&self, answer: Result<Answer, Stop>) -> Result<Answer> {
-        answer.map_err(|stop| match stop {
+    /// What it means to the caller that a statement did not answer.
+    pub(super) fn meaning(&self, stop: Stop) -> Error {
+        match stop {
             Stop::Refused(error) => error,
             Stop::Failed(failure) => refusal::explain(&self.catalog, failure),
-        })
-    }
-}
-
-impl Row {
-    fn read(answer: Answer) -> Option<Self> {
-        let body = answer.body?;
-        let (version, json) = body.split_once('\n')?;
-        Some(Self { version: version.parse().ok(), json: json.to_owned() })
+        }
     }
 }
 
@@ -204,8 +129,4 @@ fn read_page(body: &str) -> Result<(i64, Option<i64>, Option<cursor::Position>, 
     let (head, data) = body.split_once('\n').ok_or_else(|| Error::internal("a list without its head"))?;
     let (shown, total, last): Head = serde_json::from_str(head).map_err(Error::internal)?;
     Ok((shown, total, last, data.to_owned()))
-}
-
-fn only(answer: Answer) -> Result<String> {
-    answer.body.ok_or_else(Error::not_found)
 }

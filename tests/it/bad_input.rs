@@ -223,7 +223,7 @@ async fn a_query_that_cannot_be_answered_says_which_parameter_and_what_was_meant
         ("row_version=eq.1.0", "row_version", ""),
         ("row_version=eq.99999999999", "row_version", ""),
         ("limit=0", "limit", ""),
-        ("limit=501", "limit", ""),
+        ("limit=501", "limit", "A file, such as format=csv, may have more rows."),
         ("limit=-1", "limit", ""),
         ("limit=", "limit", ""),
         ("limit=99999999999999999999", "limit", ""),

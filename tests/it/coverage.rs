@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use insula::http::routes::{Policy, Route, operator_routes, tenant_routes};
 use insula::pack::{self, Catalog, Resource, Verb};
 use reqwest::Method;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::world::{Answer, World};
@@ -27,12 +28,14 @@ struct Operation {
     right: Option<(String, String)>,
     /// Whether the resource offers it.
     offered: bool,
+    /// A body that must be read to know what is asked for; else one that cannot be read is sent.
+    body: Option<Value>,
 }
 
 impl Operation {
     fn new(route: &Route, path: String, module: &str, permission: &str, offered: bool) -> Self {
         let right = Some((module.to_owned(), permission.to_owned()));
-        Self { method: route.method.clone(), path, right, offered }
+        Self { method: route.method.clone(), path, right, offered, body: None }
     }
 }
 
@@ -49,13 +52,36 @@ fn expand(catalog: &Catalog, route: &Route) -> Vec<Operation> {
     let path = || route.path.replace("{id}", &Uuid::now_v7().to_string());
     let on = |resource: &Resource| path().replace("{resource}", &resource.name);
     let operations: Vec<Operation> = match route.policy {
-        Policy::SignedIn => vec![Operation { method: route.method.clone(), path: path(), right: None, offered: true }],
+        Policy::SignedIn => {
+            vec![Operation { method: route.method.clone(), path: path(), right: None, offered: true, body: None }]
+        }
         Policy::Resource(verb) => {
             let offered = |resource: &Resource| resource.methods.contains(&pack_method(route, verb));
             let one = |resource: &Resource| {
                 Operation::new(route, on(resource), &resource.module, resource.permission(verb), offered(resource))
             };
             catalog.resources().map(|resource| one(resource)).collect()
+        }
+        Policy::Replace => {
+            let one = |resource: &Resource| {
+                let permission = resource.permission(Verb::Create);
+                Operation::new(route, on(resource), &resource.module, permission, resource.replaceable())
+            };
+            catalog.resources().map(|resource| one(resource)).collect()
+        }
+        Policy::Batch => {
+            let alone = tenant_routes().into_iter().filter(|other| {
+                let of_a_row = other.path.contains("{id}") || other.method == Method::POST;
+                of_a_row && matches!(other.policy, Policy::Resource(_) | Policy::Replace | Policy::Action)
+            });
+            let all = alone.flat_map(|other| expand(catalog, &other));
+            all.map(|inner| {
+                let good = json!({ "method": "GET", "path": "/api/v1/me" });
+                let request = json!({ "method": inner.method.as_str(), "path": inner.path, "body": { "x": 1 } });
+                let body = Some(json!({ "requests": [request, good] }));
+                Operation { method: route.method.clone(), path: path(), body, ..inner }
+            })
+            .collect()
         }
         Policy::Action => {
             let all = catalog
@@ -106,7 +132,7 @@ fn operator_operations(tenant: &str) -> Vec<(Operation, Policy)> {
         .map(|route| {
             let path = route.path.replace("{id}", tenant).replace("{code}", "crm");
             assert!(!path.contains('{'), "teach this test to fill in {path}");
-            (Operation { method: route.method, path, right: None, offered: true }, route.policy)
+            (Operation { method: route.method, path, right: None, offered: true, body: None }, route.policy)
         })
         .collect()
 }
@@ -118,7 +144,8 @@ async fn attempt(world: &World, host: &str, operation: &Operation, token: Option
         request = request.bearer(token);
     }
     if [Method::POST, Method::PUT, Method::PATCH].contains(&operation.method) {
-        request = request.body("application/json", "{");
+        let body = operation.body.as_ref().map_or_else(|| "{".to_owned(), Value::to_string);
+        request = request.body("application/json", body);
     }
     request.send().await
 }
@@ -188,7 +215,8 @@ async fn nobody_and_strangers_get_nowhere() {
         }
         expect(&attempt(&world, "acme", &operation, Some(&stranger)).await, &operation, 403, "tenant_mismatch");
     }
-    let unknown = Operation { method: Method::GET, path: "/api/v1/nothing".into(), right: None, offered: false };
+    let unknown =
+        Operation { method: Method::GET, path: "/api/v1/nothing".into(), right: None, offered: false, body: None };
     expect(&attempt(&world, "acme", &unknown, None).await, &unknown, 401, "unauthenticated");
     assert_eq!(bucket_connections(&world).await, 0, "a refusal reached for the tenant's data");
 }
@@ -311,7 +339,7 @@ async fn a_verb_without_a_route_is_405_with_the_verbs_that_there_are() {
                     continue;
                 }
                 let path = path.replace(['{', '}'], "");
-                let operation = Operation { method, path, right: None, offered: false };
+                let operation = Operation { method, path, right: None, offered: false, body: None };
                 let answer = attempt(&world, host, &operation, Some(&token)).await;
                 expect(&answer, &operation, 405, "method_not_allowed");
                 let allow = answer.headers["allow"].to_str().unwrap();

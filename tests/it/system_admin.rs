@@ -116,9 +116,8 @@ async fn settings_hold_checked_values() {
     422 validation_failed: 2 fields need attention.
       #/key invalid_value: must be a month from 1 to 12
       #/value invalid_value: must be a month from 1 to 12
-    422 validation_failed: 2 fields need attention.
-      #/key invalid_value: must be a month from 1 to 12
-      #/value invalid_value: must be a month from 1 to 12
+    422 validation_failed: 1 field needs attention.
+      #/value required: must not be null
     404 not_found: There is nothing here under this address.
     ");
     manager.patch("/api/v1/settings/currency", json!({ "value": "EUR" })).await.problem(403);

@@ -96,9 +96,9 @@ impl Engine {
             Format::Csv => Form::Text,
             Format::Xlsx => Form::Sheet,
         };
-        let place = self.exports().enter(right.tenant())?;
-        let scope = right.read(self.exports().limit());
-        let mut rows = match self.database().stream(&scope, &render::export(&plan, form)).await {
+        let place = self.exports.enter(right.tenant())?;
+        let scope = right.read(self.exports.limit());
+        let mut rows = match self.database.stream(&scope, &render::export(&plan, form)).await {
             Ok(rows) => rows,
             Err(stop) => return Err(self.explain_read(stop, &plan)),
         };

@@ -265,7 +265,7 @@ mod tests {
         let error = ListRequest::parse("state=active").unwrap_err();
         assert_eq!(error.hint_text(), Some("For example state=eq.active"));
         let bad =
-            ["limit=0", "limit=501", "limit=x", "order=id.up", "a=equals.1", "q=", "offset=3", "=eq.1", "a.=eq.1"];
+            ["limit=0", "a.limit=501", "limit=x", "order=id.up", "a=equals.1", "q=", "offset=3", "=eq.1", "a.=eq.1"];
         for bad in bad {
             assert!(ListRequest::parse(bad).is_err(), "{bad}");
         }

@@ -2,10 +2,8 @@
 
 mod filter;
 mod read;
-mod write;
 
 pub use read::{Count, Form, export, list, row};
-pub use write::{action, delete, insert, update};
 
 use super::parse::Key;
 use super::plan::Spot;

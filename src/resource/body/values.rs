@@ -1,127 +1,66 @@
-//! JSON bodies held against columns and inputs: every field is known and fits, and every fault is named.
+//! One value held against its type: what PostgreSQL would refuse or change in silence is refused here, with a sentence.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 use uuid::Uuid;
 
-use crate::error::{Error, Result, nearest};
-use crate::pack::{Action, Column, Kind, Resource};
+use crate::pack::{Column, Kind};
 use crate::sql::Value;
 
-/// Fields of a row with their values, in the order of the body.
-#[derive(Debug)]
-pub struct Fields<'a>(pub(super) Vec<(&'a Column, Value)>);
+/// Bytes of one text or document.
+const LONGEST: usize = 64 * 1024;
+/// Levels of one document.
+const DEEPEST: usize = 32;
+/// Digits of a decimal, before and after the point.
+const MOST_DIGITS: usize = 40;
 
-impl<'a> Fields<'a> {
-    /// The fields of a new row.
-    pub fn to_create(resource: &'a Resource, body: &Map<String, Json>) -> Result<Self> {
-        let (fields, mut faults) = read(resource, body);
-        for column in resource.columns.iter().filter(|column| column.required && column.writable) {
-            let name = column.name.as_str();
-            if !body.contains_key(name) {
-                faults = faults.field(pointer(name), "required", "is required");
-            }
-        }
-        faults.if_any().map(|()| fields)
-    }
+/// A stable code and a phrase about the field.
+pub type Refusal = (&'static str, String);
 
-    /// The fields that a merge patch changes (RFC 7396).
-    pub fn to_update(resource: &'a Resource, body: &Map<String, Json>) -> Result<Self> {
-        let (fields, faults) = read(resource, body);
-        faults.if_any().map(|()| fields)
-    }
-
-    /// Whether nothing is to be changed.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-fn read<'a>(resource: &'a Resource, body: &Map<String, Json>) -> (Fields<'a>, Error) {
-    let mut fields = Vec::with_capacity(body.len());
-    let mut faults = Error::validation();
-    for (name, value) in body {
-        match resource.column(name) {
-            Some(column) if column.writable => match column_value(column, value) {
-                Ok(value) => fields.push((column, value)),
-                Err((code, detail)) => faults = faults.field(pointer(name), code, detail),
-            },
-            Some(_) => faults = faults.field(pointer(name), "read_only", "cannot be set"),
-            None => {
-                let known = resource.columns.iter().filter(|column| column.writable).map(|column| column.name.as_str());
-                faults = faults.field(pointer(name), "unknown_field", unknown(name, known));
-            }
-        }
-    }
-    (Fields(fields), faults)
-}
-
-/// The input of an action, checked; PostgreSQL gets it as one document.
-pub fn action_input(action: &Action, body: &Map<String, Json>) -> Result<Value> {
-    let mut faults = Error::validation();
-    let mut checked = body.clone();
-    for (name, value) in body {
-        match action.input.iter().find(|input| input.name == *name) {
-            Some(_) if value.is_null() => {}
-            Some(input) => match json_text(input.kind, value) {
-                Ok(text) if input.kind != Kind::Json && value.is_string() => {
-                    checked.insert(name.clone(), Json::String(text));
-                }
-                Ok(_) => {}
-                Err((code, detail)) => faults = faults.field(pointer(name), code, detail),
-            },
-            None => {
-                let known = action.input.iter().map(|input| input.name.as_str());
-                faults = faults.field(pointer(name), "unknown_field", unknown(name, known));
-            }
-        }
-    }
-    for input in action.input.iter().filter(|input| input.required) {
-        if body.get(&input.name).is_none_or(Json::is_null) {
-            faults = faults.field(pointer(&input.name), "required", "is required");
-        }
-    }
-    faults.if_any()?;
-    serde_json::to_string(&checked).map(Value::text).map_err(Error::internal)
-}
-
-fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
-    nearest(name, known)
-        .map_or_else(|| "is not a field".to_owned(), |meant| format!("is not a field; did you mean `{meant}`?"))
-}
-
-/// A JSON pointer (RFC 6901) to a top-level field, as a URI fragment.
-pub fn pointer(field: &str) -> String {
-    format!("#/{}", field.replace('~', "~0").replace('/', "~1"))
-}
-
-type Refusal = (&'static str, String);
-
-fn column_value(column: &Column, value: &Json) -> Result<Value, Refusal> {
-    if value.is_null() && column.kind != Kind::Json {
+/// A JSON value in PostgreSQL's text form, checked against a column.
+pub fn column_value(column: &Column, value: &Json) -> Result<Value, Refusal> {
+    if value.is_null() {
         return if column.nullable { Ok(Value::null()) } else { Err(("required", "must not be null".to_owned())) };
     }
     let text = json_text(column.kind, value)?;
-    match most(column) {
-        Some(most) if column.kind == Kind::Text && text.chars().count() > most => {
+    match column.kind {
+        Kind::Text => most_characters(column, &text)?,
+        Kind::Numeric => fits_precision(column, &text)?,
+        _ => in_range(column, &text).map_err(|detail| ("too_large", detail))?,
+    }
+    Ok(Value::text(text))
+}
+
+/// `character varying(40)` holds 40 characters.
+fn most_characters(column: &Column, text: &str) -> Result<(), Refusal> {
+    match arguments(column) {
+        Some((most, _)) if text.chars().count() > most => {
             Err(("too_long", format!("must have at most {most} characters")))
         }
-        Some(most) if column.kind == Kind::Numeric && whole_digits(&text) > most => {
-            Err(("too_large", format!("must have at most {most} digits before the point")))
-        }
-        _ => match in_range(column, &text) {
-            Ok(()) => Ok(Value::text(text)),
-            Err(detail) => Err(("too_large", detail)),
-        },
+        _ => Ok(()),
     }
 }
 
-/// `character varying(40)` holds 40 characters, `numeric(18,2)` 16 digits before the point.
-fn most(column: &Column) -> Option<usize> {
+/// `numeric(18,2)` holds 16 digits before the point and rounds in silence after 2.
+fn fits_precision(column: &Column, decimal: &str) -> Result<(), Refusal> {
+    let Some((precision, scale)) = arguments(column) else { return Ok(()) };
+    let most = precision.saturating_sub(scale);
+    let fraction = decimal.split_once('.').map_or("", |(_, fraction)| fraction).trim_end_matches('0');
+    if whole_digits(decimal) > most {
+        return Err(("too_large", format!("must have at most {most} digits before the point")));
+    }
+    if fraction.len() > scale {
+        return Err(("too_precise", format!("must have at most {scale} digits after the point")));
+    }
+    Ok(())
+}
+
+/// The numbers in the name of a type: length, or precision and scale.
+fn arguments(column: &Column) -> Option<(usize, usize)> {
     let inside = column.sql_type.split_once('(')?.1.strip_suffix(')')?;
-    let (length, scale) = inside.split_once(',').unwrap_or((inside, "0"));
-    length.parse::<usize>().ok()?.checked_sub(scale.parse().ok()?)
+    let (first, second) = inside.split_once(',').unwrap_or((inside, "0"));
+    Some((first.parse().ok()?, second.parse().ok()?))
 }
 
 fn whole_digits(decimal: &str) -> usize {
@@ -148,9 +87,20 @@ fn in_range(column: &Column, text: &str) -> Result<(), String> {
 }
 
 /// A JSON value in PostgreSQL's text form.
-fn json_text(kind: Kind, value: &Json) -> Result<String, Refusal> {
+pub fn json_text(kind: Kind, value: &Json) -> Result<String, Refusal> {
+    let text = plain_text(kind, value)?;
+    if text.len() > LONGEST {
+        return Err(("too_long", format!("must have at most {LONGEST} bytes")));
+    }
+    Ok(text)
+}
+
+fn plain_text(kind: Kind, value: &Json) -> Result<String, Refusal> {
     let wrong = |what: &str| Err(("invalid_type", format!("must be {what}")));
     match (kind, value) {
+        (Kind::Json, any) if deeper_than(any, DEEPEST) => {
+            Err(("too_deep", format!("must have at most {DEEPEST} levels")))
+        }
         (Kind::Json, any) => without_nul(any),
         (Kind::Array, Json::Array(items)) if items.iter().all(|item| !item.is_array() && !item.is_object()) => {
             without_nul(value)
@@ -160,7 +110,7 @@ fn json_text(kind: Kind, value: &Json) -> Result<String, Refusal> {
         (Kind::Boolean, _) => wrong("true or false"),
         (Kind::Integer, Json::Number(number)) if number.is_i64() => Ok(number.to_string()),
         (Kind::Integer, _) => wrong("a whole number"),
-        (Kind::Numeric, Json::Number(number)) => Ok(decimal(number)),
+        (Kind::Numeric, Json::Number(number)) => decimal(number),
         (_, Json::String(text)) => scalar_text(kind, text).map_err(|detail| ("invalid_format", detail)),
         (Kind::Numeric, _) => wrong("a number, or a number in a string"),
         _ => wrong("a string"),
@@ -202,11 +152,27 @@ fn without_nul(json: &Json) -> Result<String, Refusal> {
     }
 }
 
+fn deeper_than(json: &Json, levels: usize) -> bool {
+    match json {
+        Json::Array(items) => levels == 0 || items.iter().any(|item| deeper_than(item, levels - 1)),
+        Json::Object(fields) => levels == 0 || fields.values().any(|value| deeper_than(value, levels - 1)),
+        _ => false,
+    }
+}
+
 /// All digits of a number, never an exponent.
-fn decimal(number: &serde_json::Number) -> String {
-    match number.as_f64() {
+fn decimal(number: &serde_json::Number) -> Result<String, Refusal> {
+    let digits = match number.as_f64() {
         Some(float) if number.is_f64() => float.to_string(),
         _ => number.to_string(),
+    };
+    let significant = digits.chars().filter(char::is_ascii_digit).collect::<String>().trim_matches('0').len();
+    if digits.len() > MOST_DIGITS {
+        Err(("too_large", format!("must have at most {MOST_DIGITS} digits")))
+    } else if number.is_f64() && significant > 15 {
+        Err(("too_precise", "has more digits than a JSON number keeps; send it as a string".to_owned()))
+    } else {
+        Ok(digits)
     }
 }
 
@@ -225,13 +191,56 @@ fn is_decimal(text: &str) -> bool {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
     let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    digits.len() <= 40 && all_digits(whole) && all_digits(fraction)
+    digits.len() <= MOST_DIGITS && all_digits(whole) && all_digits(fraction)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    fn amount() -> Column {
+        Column {
+            name: crate::ident::Ident::new("amount").unwrap(),
+            kind: Kind::Numeric,
+            sql_type: "numeric(18,2)".to_owned(),
+            required: false,
+            nullable: true,
+            writable: true,
+            filterable: true,
+            comment: None,
+        }
+    }
+
+    #[test]
+    fn a_decimal_is_kept_exactly_or_refused() {
+        for (given, outcome) in [
+            (json!(12.5), "12.5"),
+            (json!("12.5000"), "12.5000"),
+            (json!(9007199254740993_i64), "9007199254740993"),
+            (json!(12.345), "too_precise"),
+            (json!("12.345"), "too_precise"),
+            (json!(1234567890.1234567), "too_precise"),
+            (json!(1e308), "too_large"),
+            (json!(1e-308), "too_large"),
+            (json!(100_000_000_000_000_000_i64), "too_large"),
+        ] {
+            let found = column_value(&amount(), &given);
+            let code = found.clone().map_or_else(|(code, _)| code.to_owned(), |value| format!("{value:?}"));
+            assert!(code.contains(outcome), "{given}: {code}");
+        }
+    }
+
+    #[test]
+    fn long_and_deep_values_are_refused() {
+        let code = |kind, value: Json| json_text(kind, &value).map_or_else(|(code, _)| code, |_| "fits");
+        assert_eq!(code(Kind::Text, json!("x".repeat(LONGEST))), "fits");
+        assert_eq!(code(Kind::Text, json!("x".repeat(LONGEST + 1))), "too_long");
+        assert_eq!(code(Kind::Array, json!(vec!["x".repeat(1024); 64])), "too_long");
+        let deep = |levels| (0..levels).fold(json!(1), |inner, _| json!([inner]));
+        assert_eq!(code(Kind::Json, deep(DEEPEST)), "fits");
+        assert_eq!(code(Kind::Json, deep(DEEPEST + 1)), "too_deep");
+    }
 
     #[test]
     fn values_must_fit_their_type() {

@@ -1,0 +1,158 @@
+//! A change as it comes in: its body, and what its headers demand and prefer.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{FromRequest, Request};
+use axum::http::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, LOCATION};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value as Json};
+
+use super::error::{Problem, REPLAYED};
+use super::json::{self, json_text};
+use crate::access::Right;
+use crate::app::App;
+use crate::error::{Error, Kind, Result};
+use crate::pack::Resource;
+use crate::resource::{Claim, Comparison, Counting, Part, Plan, Planner, Preconditions, Prefer, Reply, Tags, etag};
+
+static PREFER: HeaderName = HeaderName::from_static("prefer");
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Says which preferences were honoured.
+pub static PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// What changes of one row honour.
+pub const ON_A_ROW: [&str; 3] = ["return", "tx", "missing"];
+
+/// A change on its way in. Nothing of its body is understood yet.
+pub struct Incoming {
+    method: Method,
+    target: String,
+    headers: HeaderMap,
+    bytes: Bytes,
+}
+
+impl FromRequest<Arc<App>> for Incoming {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let limit = app.config.http.body_limit_bytes;
+        let bytes = to_bytes(body, limit).await.map_err(|error| too_large(limit).context(error))?;
+        let target = parts.uri.path_and_query().map_or_else(String::new, ToString::to_string);
+        Ok(Self { method: parts.method, target, headers: parts.headers, bytes })
+    }
+}
+
+/// The refusal of a larger body.
+pub fn too_large(limit: usize) -> Error {
+    Error::new(Kind::TooLarge, "payload_too_large", format!("The body may have at most {limit} bytes."))
+}
+
+/// The texts of all headers of a name; one that is no text is refused.
+fn texts<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Vec<&'a str>> {
+    let text = |value: &'a HeaderValue| {
+        value.to_str().map_err(|_| {
+            Error::malformed("A header is not valid.").parameter(
+                name.as_str(),
+                "invalid_parameter",
+                "must be visible ASCII",
+            )
+        })
+    };
+    headers.get_all(name).iter().map(text).collect()
+}
+
+/// What `If-Match` and `If-None-Match` say.
+pub fn preconditions(headers: &HeaderMap) -> Result<Preconditions> {
+    Ok(Preconditions {
+        if_match: Tags::parse("If-Match", Comparison::Strong, texts(headers, &IF_MATCH)?)?,
+        if_none_match: Tags::parse("If-None-Match", Comparison::Weak, texts(headers, &IF_NONE_MATCH)?)?,
+    })
+}
+
+/// What `Prefer` says that is honoured here.
+pub fn prefer(headers: &HeaderMap, here: &[&str]) -> Result<Prefer> {
+    Prefer::parse(texts(headers, &PREFER)?, here)
+}
+
+impl Incoming {
+    /// What the headers prefer.
+    pub fn prefer(&self, here: &[&str]) -> Result<Prefer> {
+        prefer(&self.headers, here)
+    }
+
+    /// A planner for changes of this resource.
+    pub fn planner(&self, resource: &Arc<Resource>, prefer: &Prefer) -> Result<Planner> {
+        let preconditions = preconditions(&self.headers)?;
+        let (resource, returning) = (resource.clone(), prefer.returning());
+        Ok(Planner { resource, preconditions, returning, counting: Counting::Told })
+    }
+
+    /// The body in a known shape.
+    pub fn shape<T: DeserializeOwned>(&self) -> Result<T> {
+        json::check_type(&self.headers)?;
+        json::read(&self.bytes)
+    }
+
+    /// The body as an object.
+    pub fn object(&self) -> Result<Map<String, Json>> {
+        self.shape()
+    }
+
+    /// The body as an object; it may be left out.
+    pub fn optional_object(&self) -> Result<Map<String, Json>> {
+        if self.bytes.is_empty() && !self.headers.contains_key(CONTENT_TYPE) { Ok(Map::new()) } else { self.object() }
+    }
+
+    fn claim(&self) -> Result<Option<Claim>> {
+        match texts(&self.headers, &IDEMPOTENCY_KEY)?.as_slice() {
+            [] => Ok(None),
+            keys => Claim::new(&keys.join(", "), self.method.as_str(), &self.target, &self.bytes).map(Some),
+        }
+    }
+
+    /// Does it, and answers.
+    pub async fn run(&self, app: &App, right: &Right, part: Part, prefer: &Prefer) -> Result<Response, Problem> {
+        self.run_all(app, right, vec![part], false, prefer).await
+    }
+
+    /// Does all of it or nothing, and answers.
+    pub async fn run_all(
+        &self,
+        app: &App,
+        right: &Right,
+        parts: Vec<Part>,
+        batch: bool,
+        prefer: &Prefer,
+    ) -> Result<Response, Problem> {
+        json::check_precision(&self.bytes)?;
+        let (rollback, applied) = (prefer.rollback(), prefer.applied());
+        let claim = if self.method == Method::DELETE { None } else { self.claim()? };
+        let plan = Plan { parts, batch, rollback, applied, claim };
+        Ok(answer(app.engine.write(right, plan).await?)?)
+    }
+}
+
+/// A reply as an answer.
+fn answer(reply: Reply) -> Result<Response> {
+    let status = StatusCode::from_u16(reply.status).map_err(Error::internal)?;
+    let mut response = match reply.body {
+        Some(body) => json_text(status, body),
+        None => (status, Body::empty()).into_response(),
+    };
+    let etag = reply.version.map(etag);
+    let replayed = reply.replayed.then(|| "true".to_owned());
+    let named = [
+        (ETAG, etag),
+        (LOCATION, reply.location),
+        (PREFERENCE_APPLIED.clone(), reply.applied),
+        (REPLAYED.clone(), replayed),
+    ];
+    for (name, value) in named.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        response.headers_mut().insert(name, HeaderValue::from_str(&value).map_err(Error::internal)?);
+    }
+    Ok(response)
+}

@@ -1,0 +1,10 @@
+//! JSON bodies held against columns and inputs: every field is known and fits, and every fault is named.
+
+mod fields;
+mod precise;
+mod values;
+
+pub(super) use fields::{Field, action_input};
+pub use fields::{Fields, pointer};
+pub use precise::precise;
+pub(super) use values::column_text;

@@ -1,0 +1,106 @@
+//! Requests held against the catalogue: from here on nothing is refused but by PostgreSQL.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json};
+
+use super::super::body::{Fields, action_input};
+use super::super::plan::RowKey;
+use super::super::precondition::{Preconditions, Tags};
+use super::super::prefer::Returning;
+use super::render::{self, Counting, Replacing, Target};
+use super::{Effect, Part};
+use crate::error::{Error, Result};
+use crate::pack::{Action, Resource};
+use crate::sql::Sql;
+
+/// What all changes of one request have in common.
+#[derive(Debug, Clone)]
+pub struct Planner {
+    /// The resource.
+    pub resource: Arc<Resource>,
+    /// What the row must be like.
+    pub preconditions: Preconditions,
+    /// What comes back.
+    pub returning: Returning,
+    /// What happens when there is no such row.
+    pub counting: Counting,
+}
+
+impl Planner {
+    fn part(&self, effect: Effect, key: Option<RowKey>, queries: Vec<Sql>) -> Part {
+        Part {
+            resource: self.resource.clone(),
+            key,
+            preconditions: self.preconditions.clone(),
+            returning: self.returning,
+            effect,
+            action: None,
+            one_moment: false,
+            queries,
+        }
+    }
+
+    fn target<'a>(&'a self, key: &'a RowKey) -> Target<'a> {
+        let Self { resource, preconditions, counting, .. } = self;
+        Target { resource, key, versions: preconditions.versions(), counting: *counting }
+    }
+
+    /// Reads a row.
+    pub fn read(&self, key: RowKey) -> Part {
+        let queries = vec![render::read(&self.target(&key))];
+        self.part(Effect::Read, Some(key), queries)
+    }
+
+    /// Makes a row.
+    pub fn create(&self, body: &Map<String, Json>) -> Result<Part> {
+        let fields = Fields::to_create(&self.resource, body)?;
+        Ok(self.part(Effect::Created, None, vec![render::insert(&self.resource, &fields)]))
+    }
+
+    /// Changes a row by a merge patch (RFC 7396).
+    pub fn update(&self, key: RowKey, body: &Map<String, Json>) -> Result<Part> {
+        self.preconditions.check(&self.resource)?;
+        let fields = Fields::to_update(&self.resource, body)?;
+        if fields.is_empty() {
+            return Ok(self.read(key));
+        }
+        let queries = vec![render::update(&self.target(&key), &fields)];
+        Ok(self.part(Effect::Changed, Some(key), queries))
+    }
+
+    /// Makes a row under a key of the caller's choice, or replaces the one that is there.
+    pub fn replace(&self, key: RowKey, body: &Map<String, Json>) -> Result<Part> {
+        let way = match (&self.preconditions.if_match, &self.preconditions.if_none_match) {
+            (None, None) => Replacing::Either,
+            (Some(_), None) => Replacing::Present,
+            (None, Some(Tags::Any)) => Replacing::New,
+            _ => {
+                return Err(Error::malformed("Here comes either If-Match, or If-None-Match: *."));
+            }
+        };
+        if way != Replacing::New {
+            self.preconditions.check(&self.resource)?;
+        }
+        let fields = Fields::to_replace(&self.resource, &key.0, body)?;
+        let queries = vec![render::replace(&self.target(&key), &fields, way)];
+        Ok(self.part(Effect::Replaced, Some(key), queries))
+    }
+
+    /// Removes a row.
+    pub fn delete(&self, key: RowKey) -> Result<Part> {
+        self.preconditions.check(&self.resource)?;
+        let queries = vec![render::delete(&self.target(&key))];
+        Ok(self.part(Effect::Removed, Some(key), queries))
+    }
+
+    /// Runs an action of a row; what comes back is the row as it is afterwards, if the caller still sees it.
+    pub fn act(&self, key: RowKey, action: &Action, body: &Map<String, Json>) -> Result<Part> {
+        let call = render::action(&self.target(&key), &action.function, action_input(action, body)?);
+        let after = Target { versions: None, counting: Counting::Told, ..self.target(&key) };
+        let queries = vec![call, render::read(&after)];
+        let part = self.part(Effect::Acted, Some(key), queries);
+        let one_moment = self.preconditions.versions().is_some();
+        Ok(Part { action: Some(action.name.clone()), one_moment, ..part })
+    }
+}
