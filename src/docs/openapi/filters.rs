@@ -132,10 +132,10 @@ fn filterable(column: &Column) -> bool {
 /// One query parameter per filterable column.
 pub fn of_columns(columns: &[Column], components: &mut Components) -> Vec<Value> {
     let filter = |column: &Column| {
-        let (kind, operators, example) = words(column.kind);
+        let (kind, conditions, example) = words(column.kind);
         let (name, shared) = (column.name.as_str(), format!("{}.{kind}", column.name.as_str()));
         let value = json!({
-            "name": name, "in": "query", "x-condition": kind, "description": format!("A condition: {operators}; `not.` before it turns it round."),
+            "name": name, "in": "query", "x-condition": kind, "description": format!("A condition such as {conditions}."),
             "schema": { "type": "string", "pattern": r"^(not\.)*[a-z]+(\((any|all)\))?\.", "examples": [example] },
         });
         components.add("parameters", &shared, value);
@@ -144,23 +144,17 @@ pub fn of_columns(columns: &[Column], components: &mut Components) -> Vec<Value>
     columns.iter().filter(|column| filterable(column)).map(filter).collect()
 }
 
-/// A kind's name in references, its operators, and a condition that fits.
+/// A kind's name in references, conditions that fit, and one of them.
 fn words(kind: Kind) -> (&'static str, &'static str, &'static str) {
-    const EQUAL: &str = "`eq.`, `neq.`, `in.(…)`, `isdistinct.`, `is.null`, `is.not_null`";
-    const ORDERED: &str =
-        "`eq.`, `neq.`, `gt.`, `gte.`, `lt.`, `lte.`, `in.(…)`, `isdistinct.`, `is.null`, `is.not_null`";
-    const TEXT: &str = "`eq.`, `neq.`, `gt.`, `gte.`, `lt.`, `lte.`, `like.`, `ilike.` (`*` for any text), `in.(…)`, `fts.`, `plfts.`, `phfts.`, `wfts.`, `is.null`, `is.not_null`";
     match kind {
-        Kind::Uuid => ("uuid", EQUAL, "eq.019b1ee5-1561-7c5d-8ee7-0a4c7a5d7e6b"),
-        Kind::Text => ("text", TEXT, "eq.text"),
-        Kind::Integer => ("integer", ORDERED, "gte.1"),
-        Kind::Numeric => ("decimal", ORDERED, "gte.10.50"),
-        Kind::Boolean => ("boolean", "`eq.`, `is.true`, `is.false`, `is.null`", "is.true"),
-        Kind::Date => ("date", ORDERED, "gte.2026-04-01"),
-        Kind::Timestamp => ("time", ORDERED, "gte.2026-04-01T00:00:00Z"),
-        Kind::Array => {
-            ("array", "`cs.{…}` (contains), `cd.{…}` (is contained), `ov.{…}` (overlaps), `is.null`", "is.not_null")
-        }
-        Kind::Json | Kind::Other => ("other", EQUAL, "is.not_null"),
+        Kind::Uuid => ("uuid", "`eq.…`, `in.(…)`, `is.null`", "eq.019b1ee5-1561-7c5d-8ee7-0a4c7a5d7e6b"),
+        Kind::Text => ("text", "`eq.text`, `ilike.*text*`, `in.(a,b)`, `is.null`", "eq.text"),
+        Kind::Integer => ("integer", "`eq.1`, `gte.1`, `in.(1,2)`, `is.null`", "gte.1"),
+        Kind::Numeric => ("decimal", "`gte.10.50`, `lt.100`, `is.null`", "gte.10.50"),
+        Kind::Boolean => ("boolean", "`is.true`, `is.false`, `is.null`", "is.true"),
+        Kind::Date => ("date", "`gte.2026-04-01`, `lt.2026-05-01`, `is.null`", "gte.2026-04-01"),
+        Kind::Timestamp => ("time", "`gte.2026-04-01T00:00:00Z`, `is.null`", "gte.2026-04-01T00:00:00Z"),
+        Kind::Array => ("array", "`cs.{a,b}` contains, `ov.{a,b}` overlaps, `is.null`", "is.not_null"),
+        Kind::Json | Kind::Other => ("other", "`eq.…`, `is.null`", "is.not_null"),
     }
 }

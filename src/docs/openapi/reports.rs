@@ -10,6 +10,9 @@ use crate::docs::reader::Grants;
 use crate::docs::schema::{report_row, title};
 use crate::pack::{Catalog, Report};
 
+/// What a report can be asked for besides conditions.
+const LIST: [&str; 9] = ["and", "or", "not.and", "not.or", "select", "order", "limit", "cursor", "format"];
+
 /// Describes an endpoint for every report that the reader may see.
 pub fn describe(catalog: &Catalog, grants: &Grants, endpoint: &Endpoint, components: &mut Components) -> Vec<Placed> {
     let make = |report: &Report, components: &mut Components| {
@@ -35,14 +38,11 @@ fn read(report: &Report, module: &str, components: &mut Components) -> Operation
         format!("reports.{}", report.name),
         format!("Report: {}", title(&report.name).to_lowercase()),
     );
+    let operation = operation.shared(&LIST);
     let operation = filters::of_columns(&report.columns, components).into_iter().fold(operation, Operation::with);
-    exports(
-        operation
-            .shared(&["and", "or", "not.and", "not.or", "select", "order", "limit", "cursor", "format", "Prefer.list"])
-            .answer(200, "A page of the report.", list_of(row)),
-    )
-    .headers(200, &["Link", "Preference-Applied", "RateLimit", "RateLimit-Policy"])
-    .problems(&[406])
+    exports(operation.shared(&["Prefer.list"]).answer(200, "A page of the report.", list_of(row)))
+        .headers(200, &["Link", "Preference-Applied", "RateLimit", "RateLimit-Policy"])
+        .problems(&[406])
 }
 
 fn shape(report: &Report, module: &str) -> Operation {

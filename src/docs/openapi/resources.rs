@@ -112,8 +112,8 @@ impl About<'_> {
     }
 
     fn list(&self, components: &mut Components) -> Operation {
-        let operation = self.does("list", format!("List {}", self.words()));
-        let operation = self.filtered(operation, components).shared(&LIST).shared(&["Prefer.list", "If-None-Match"]);
+        let operation = self.does("list", format!("List {}", self.words())).shared(&LIST);
+        let operation = self.filtered(operation, components).shared(&["Prefer.list", "If-None-Match"]);
         exports(operation.answer(200, "A page.", list_of(self.selected())))
             .headers(200, &["Link", "Preference-Applied", "RateLimit", "RateLimit-Policy"])
             .problems(&[406])

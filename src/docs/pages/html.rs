@@ -8,11 +8,16 @@ use sha2::{Digest, Sha256};
 
 const STYLE: &str = include_str!("style.css");
 
-/// Content-Security-Policy of a page: its own style, and nothing else.
+/// The sign of our pages: a house of two floors.
+pub const ICON: &str = "<link rel=\"icon\" href=\"data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E\
+    %3Cpath fill='%239c3d24' d='M1 15V4l7-3 7 3v11z'/%3E%3Cpath fill='%23fff' d='M4 6h2v2H4zm6 0h2v2h-2zM4 10h2v2H4zm3 0h2v5H7zm3 0h2v2h-2z'/%3E\
+    %3C/svg%3E\">";
+
+/// Content-Security-Policy of a page: its own style and icon, and nothing else.
 pub static POLICY: LazyLock<String> = LazyLock::new(|| {
     let hash = BASE64_STANDARD.encode(Sha256::digest(STYLE));
     format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'sha256-{hash}'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
 });
 
@@ -46,7 +51,7 @@ pub fn page(open: Tab, title: &str, body: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{}\n{body}\n</body>\n</html>\n",
+         <title>{}</title>\n{ICON}\n<style>{STYLE}</style>\n</head>\n<body>\n{}\n{body}\n</body>\n</html>\n",
         escape(title),
         top(open),
     )

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use self::operation::{METHODS, anchor, operation};
 use super::html::{Tab, escape, page, prose};
-use crate::docs::schema::title;
+use crate::docs::schema;
 
 /// What the page says about the document it shows.
 pub enum Notice<'a> {
@@ -96,7 +96,8 @@ fn entries(document: &Value) -> impl Iterator<Item = Entry<'_>> {
 
 /// The table of contents: groups, below them resources, below them operations.
 fn contents(document: &Value) -> String {
-    let mut list = String::from("<nav class=\"contents\" aria-label=\"Contents\">");
+    let title = escape(document["info"]["title"].as_str().unwrap_or_default());
+    let mut list = format!("<nav class=\"contents\" aria-label=\"Contents\" data-title=\"{title}\">");
     for group in groups(document) {
         let _ = write!(list, "<p><a href=\"#{}\">{}</a></p>", anchor(group.name), escape(group.name));
         for family in group.entries.chunk_by(|a, b| family(a) == family(b)) {
@@ -118,7 +119,7 @@ fn family_contents(entries: &[Entry<'_>]) -> String {
         [one] => line(one),
         [first, ..] => {
             let lines: String = entries.iter().map(|entry| format!("<li>{}</li>", line(entry))).collect();
-            format!("<details><summary>{}</summary><ul>{lines}</ul></details>", escape(&title(family(first))))
+            format!("<details><summary>{}</summary><ul>{lines}</ul></details>", escape(&schema::title(family(first))))
         }
     }
 }
