@@ -51,7 +51,7 @@ fn every_code_of_the_source_is_registered() {
     let unknown: Vec<_> = codes.iter().filter(|code| problem(code).is_none() && fault(code).is_none()).collect();
     assert_eq!(unknown, Vec::<&String>::new(), "describe them in src/docs/problems/registry.rs");
     let faults: BTreeSet<String> =
-        [".field(", ".parameter("].iter().flat_map(|call| codes_behind(&source, call)).collect();
+        [".field(", ".parameter(", " refuse("].iter().flat_map(|call| codes_behind(&source, call)).collect();
     assert!(faults.contains("unknown_field") && faults.contains("read_only"), "{faults:?}");
     // Places of faults are arguments too: only words with a code's look count.
     let unknown: Vec<_> = faults.iter().filter(|code| code.contains('_') && fault(code).is_none()).collect();

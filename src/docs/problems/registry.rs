@@ -164,6 +164,13 @@ pub const PROBLEMS: &[Problem] = &[
     ),
     // From the helpers that all packs share.
     problem(
+        422,
+        "embed_too_large",
+        "A row has more embedded rows than one answer holds.",
+        "Ask for fewer with `relation.limit=`, filter them, or list them by themselves.",
+        "An embedded list has more than 1000 rows. Limit or filter it, or list it by itself.",
+    ),
+    problem(
         403,
         "action_only",
         "This field or record changes only through an action.",
@@ -231,18 +238,22 @@ const fn fault(code: &'static str, meaning: &'static str) -> Fault {
 /// Codes inside `errors`, by name.
 pub const FAULTS: &[Fault] = &[
     fault("already_used", "another record has this value"),
+    fault("ambiguous_embed", "the rows can be embedded in several ways; name one with `!`"),
     fault("duplicate_field", "the field is given twice"),
+    fault("invalid_cursor", "the cursor belongs to another query, or is none"),
     fault("invalid_format", "the value does not have the form it must have"),
     fault("invalid_parameter", "the query parameter is malformed or outside its range"),
     fault("invalid_type", "the value has another JSON type than the field"),
     fault("invalid_value", "the value is refused by a rule"),
     fault("module_dependency", "the module needs another, or another needs it"),
+    fault("not_filterable", "the column cannot be filtered or sorted by"),
     fault("read_only", "the field cannot be set"),
     fault("required", "the field is missing, or null where null is not allowed"),
     fault("too_large", "the number is outside its range"),
     fault("too_long", "the text is longer than allowed"),
     fault("too_short", "the text is shorter than allowed"),
     fault("unknown_column", "there is no such column"),
+    fault("unknown_embed", "there is no such relation to embed"),
     fault("unknown_field", "there is no such field"),
     fault("unknown_plan", "there is no such plan"),
     fault("unknown_reference", "the value does not name an existing record"),
