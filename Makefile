@@ -1,12 +1,13 @@
 .POSIX:
-.PHONY: help demo test check bench clean cargo postgres
+.PHONY: help demo test check bench schemathesis clean cargo postgres
 
 help:
-	@echo 'make demo    start everything with sample data and a private PostgreSQL'
-	@echo 'make test    run all tests'
-	@echo 'make check   formatting and lints, as CI does'
-	@echo 'make bench   run the benchmarks'
-	@echo 'make clean   remove what was built'
+	@echo 'make demo          start everything with sample data and a private PostgreSQL'
+	@echo 'make test          run all tests'
+	@echo 'make check         formatting and lints, as CI does'
+	@echo 'make bench         run the benchmarks'
+	@echo 'make schemathesis  try everything that /openapi.json describes, as each role'
+	@echo 'make clean         remove what was built'
 
 demo: cargo postgres
 	cargo run --release --locked -- dev
@@ -20,6 +21,9 @@ check: cargo
 
 bench: cargo postgres
 	cargo bench --locked
+
+schemathesis: cargo postgres
+	tests/schemathesis.sh
 
 clean: cargo
 	cargo clean

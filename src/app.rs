@@ -12,6 +12,7 @@ use crate::billing::Gate;
 use crate::config::Config;
 use crate::db::seal::SealingKey;
 use crate::db::{Database, listen, migrate_public, pending_public};
+use crate::docs::Documents;
 use crate::error::{Error, Result};
 use crate::ops::{Platform, migrate_tenants, pending_tenants, recover};
 use crate::pack::{Packs, load_catalog};
@@ -41,6 +42,8 @@ pub struct App {
     pub hasher: Arc<PasswordHasher>,
     /// Resources.
     pub engine: Engine,
+    /// What the API says about itself.
+    pub documents: Documents,
     /// Counters.
     pub metrics: &'static Metrics,
     /// Says that no new work is taken.
@@ -119,6 +122,7 @@ impl App {
             sessions: Sessions::new(database.clone(), &config.cache),
             authenticator: Authenticator::new(database.clone(), keyring, hasher.clone(), life),
             engine: Engine::new(database.clone(), platform.catalog.clone()),
+            documents: Documents::new(platform.catalog.clone(), &config.domain),
             metrics: &METRICS,
             draining: CancellationToken::new(),
             stop: CancellationToken::new(),

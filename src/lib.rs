@@ -42,6 +42,9 @@ pub mod resource;
 /// Whole-tenant work: provisioning, modules, migration, life cycle.
 pub mod ops;
 
+/// What the API says about itself: JSON Schema, OpenAPI, error codes, pages.
+pub mod docs;
+
 /// Everything wired together.
 pub mod app;
 

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::docs::problems;
 use crate::error::{Error, Fault, Kind};
 
 /// Says that an answer was given before, to the same request.
@@ -52,27 +53,6 @@ pub fn status(kind: Kind) -> StatusCode {
     }
 }
 
-fn title(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Malformed => "Your request cannot be understood.",
-        Kind::Invalid => "Your request is not valid.",
-        Kind::Unauthenticated => "You are not signed in.",
-        Kind::Forbidden => "You may not do this.",
-        Kind::NotFound => "Not found.",
-        Kind::MethodNotAllowed => "This method is not allowed here.",
-        Kind::NotAcceptable => "This form is not offered here.",
-        Kind::Conflict => "This conflicts with the present state.",
-        Kind::PreconditionFailed => "This has changed in the meantime.",
-        Kind::PreconditionRequired => "Your request must say which version it is about.",
-        Kind::TooLarge => "Your request is too large.",
-        Kind::UnsupportedMedia => "This content type is not read here.",
-        Kind::TooMany => "Too many requests.",
-        Kind::Unavailable => "The service is not available right now.",
-        Kind::Timeout => "This took too long.",
-        Kind::Internal => "Something went wrong on our side.",
-    }
-}
-
 #[derive(Serialize)]
 struct Document<'a> {
     r#type: String,
@@ -94,8 +74,8 @@ struct Document<'a> {
 pub fn render(error: &Error, domain: &str, path: &str, request_id: &str) -> Response {
     let status = status(error.kind());
     let document = Document {
-        r#type: format!("https://{domain}/problems/{}", error.code().replace('_', "-")),
-        title: title(error.kind()),
+        r#type: format!("https://{domain}{}", problems::path(error.code())),
+        title: problems::title(status.as_u16()),
         status: status.as_u16(),
         detail: &error.message(),
         instance: path,

@@ -9,7 +9,8 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use super::error::Problem;
 use super::front::remember_route;
-use super::{account, batch, operator, resources, writes};
+use super::metadata::{Face, OperatorFace, TenantFace};
+use super::{account, batch, metadata, operator, pages, resources, writes};
 use crate::app::App;
 use crate::error::{Error, Kind};
 use crate::pack::Verb;
@@ -56,27 +57,32 @@ fn route(method: Method, path: &'static str, policy: Policy, handler: MethodRout
 /// Routes on tenants' hosts and on the apex.
 pub fn tenant_routes() -> Vec<Route> {
     use Policy::{Action, Batch, Public, Replace, Report, Resource, SignedIn};
-    vec![
+    let mut routes = vec![
         route(Method::POST, "/api/v1/signup", Public, post(account::signup)),
         route(Method::POST, "/api/v1/auth/login", Public, post(account::login)),
         route(Method::GET, "/api/v1/me", SignedIn, get(account::me)),
         route(Method::GET, "/api/v1/modules", SignedIn, get(account::modules)),
+        route(Method::GET, "/api/v1", SignedIn, get(metadata::directory)),
         route(Method::POST, "/api/v1/batch", Batch, post(batch::batch)),
         route(Method::GET, "/api/v1/reports/{report}", Report, get(resources::report)),
+        route(Method::GET, "/api/v1/reports/{report}/schema", Report, get(metadata::report_schema)),
         route(Method::GET, "/api/v1/{resource}", Resource(Verb::View), get(resources::list)),
         route(Method::POST, "/api/v1/{resource}", Resource(Verb::Create), post(writes::create)),
+        route(Method::GET, "/api/v1/{resource}/schema", Resource(Verb::View), get(metadata::schema)),
         route(Method::GET, "/api/v1/{resource}/{id}", Resource(Verb::View), get(resources::get)),
         route(Method::PUT, "/api/v1/{resource}/{id}", Replace, put(writes::replace)),
         route(Method::PATCH, "/api/v1/{resource}/{id}", Resource(Verb::Edit), patch(writes::update)),
         route(Method::DELETE, "/api/v1/{resource}/{id}", Resource(Verb::Delete), delete(writes::delete)),
         route(Method::POST, "/api/v1/{resource}/{id}/actions/{action}", Action, post(writes::act)),
-    ]
+    ];
+    routes.extend(document_routes::<TenantFace>());
+    routes
 }
 
 /// Routes on `admin.<domain>`.
 pub fn operator_routes() -> Vec<Route> {
     use Policy::{Operator, Public, TenantAdmin};
-    vec![
+    let mut routes = vec![
         route(Method::POST, "/api/v1/auth/login", Public, post(operator::login)),
         route(Method::GET, "/api/v1/me", Operator, get(operator::me)),
         route(Method::GET, "/api/v1/tenants", Operator, get(operator::tenants)),
@@ -86,6 +92,22 @@ pub fn operator_routes() -> Vec<Route> {
         route(Method::POST, "/api/v1/tenants/{id}/actions/resume", TenantAdmin, post(operator::resume)),
         route(Method::PUT, "/api/v1/tenants/{id}/modules/{code}", TenantAdmin, put(operator::module_enable)),
         route(Method::DELETE, "/api/v1/tenants/{id}/modules/{code}", TenantAdmin, delete(operator::module_disable)),
+    ];
+    routes.extend(document_routes::<OperatorFace>());
+    routes
+}
+
+/// What the API says about itself, on every host: to anybody the public part.
+fn document_routes<F: Face + 'static>() -> Vec<Route> {
+    use Policy::Public;
+    vec![
+        route(Method::GET, "/openapi.json", Public, get(metadata::openapi::<F>)),
+        route(Method::GET, "/docs", Public, get(pages::interactive)),
+        route(Method::GET, "/docs/{asset}", Public, get(pages::asset)),
+        route(Method::GET, "/redoc", Public, get(pages::reference::<F>)),
+        route(Method::POST, "/redoc", Public, post(pages::reference_for_token::<F>)),
+        route(Method::GET, "/problems", Public, get(pages::problems)),
+        route(Method::GET, "/problems/{code}", Public, get(pages::problem)),
     ]
 }
 

@@ -1,0 +1,280 @@
+//! Operations that do not depend on modules: sign-in, sign-up, and the API about itself.
+
+use serde_json::{Value, json};
+
+use super::components::schema;
+use super::operation::{Operation, in_path};
+use super::words::{ACCOUNT, METADATA};
+use super::{Endpoint, Reader};
+
+/// Describes one of these endpoints, if the reader may call it.
+pub fn describe(reader: &Reader, endpoint: &Endpoint) -> Option<Operation> {
+    let user = matches!(reader, Reader::User(_));
+    let staff = matches!(reader, Reader::StaffVisitor | Reader::Operator { .. });
+    match (endpoint.method.as_str(), endpoint.path) {
+        ("POST", "/api/v1/auth/login") if staff => Some(operator_login()),
+        ("POST", "/api/v1/auth/login") => Some(login(reader)),
+        ("POST", "/api/v1/signup") if matches!(reader, Reader::Visitor) => Some(signup()),
+        ("GET", "/api/v1/me") if user => Some(me()),
+        ("GET", "/api/v1/modules") if user => Some(modules()),
+        ("GET", "/api/v1") if user => Some(directory()),
+        ("POST", "/api/v1/batch") if user => Some(batch()),
+        ("GET", "/openapi.json") => Some(openapi()),
+        ("GET", "/docs") => {
+            Some(page("docs", "This document, to try out", "An interactive page; it asks for a token."))
+        }
+        ("GET", "/docs/{asset}") => Some(asset()),
+        ("GET", "/redoc") => Some(page(
+            "reference",
+            "This document, to read and to print",
+            "With an `Authorization` header it is about all that the caller may do.",
+        )),
+        ("POST", "/redoc") => Some(reference_for_token()),
+        ("GET", "/problems") => Some(page("problems", "All error codes", "A page for people.")),
+        ("GET", "/problems/{code}") => Some(
+            page("problem", "What an error code means", "The `type` of every problem leads here.")
+                .with(in_path(
+                    "code",
+                    "A code, with `-` for `_`.",
+                    json!({ "type": "string", "examples": ["validation-failed"] }),
+                ))
+                .problems(&[404]),
+        ),
+        _ => None,
+    }
+}
+
+fn login(reader: &Reader) -> Operation {
+    let operation = Operation::public(ACCOUNT, "auth.login", "Sign in")
+        .about("Gives an access token for `Authorization: Bearer …`.")
+        .body(schema("Credentials"))
+        .answer(200, "Signed in.", with_user(schema("User")))
+        .problems(&[401, 403, 404]);
+    match reader {
+        Reader::Visitor => operation.shared(&["X-Tenant-Subdomain"]),
+        _ => operation,
+    }
+}
+
+fn operator_login() -> Operation {
+    Operation::public(ACCOUNT, "auth.login", "Sign in as an operator")
+        .body(schema("Credentials"))
+        .answer(200, "Signed in.", with_user(operator()))
+        .problems(&[401, 403])
+}
+
+fn with_user(user: Value) -> Value {
+    json!({ "allOf": [schema("Token"), { "type": "object", "properties": { "user": user }, "required": ["user"] }] })
+}
+
+/// An operator as he sees himself.
+pub fn operator() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "id": { "type": "string", "format": "uuid" }, "email": { "type": "string" }, "name": { "type": "string" },
+            "role": { "enum": ["owner", "support", "billing", "read_only"] },
+        },
+        "required": ["id", "email", "name", "role"],
+    })
+}
+
+fn signup() -> Operation {
+    let text = |example: &str| json!({ "type": "string", "examples": [example] });
+    let body = json!({
+        "type": "object",
+        "properties": {
+            "company": { "type": "string", "minLength": 1, "maxLength": 200, "examples": ["Example Traders"] },
+            "subdomain": { "type": "string", "pattern": "^[a-z][a-z0-9-]{1,38}[a-z0-9]$", "examples": ["example-traders"] },
+            "email": text("nina@example.com"),
+            "password": { "type": "string", "format": "password", "minLength": 8, "examples": ["correct horse battery staple"] },
+            "first_name": { "type": "string", "minLength": 1, "maxLength": 100, "examples": ["Nina"] },
+            "last_name": { "type": "string", "maxLength": 100, "default": "", "examples": ["Rao"] },
+        },
+        "required": ["company", "subdomain", "email", "password", "first_name"],
+        "additionalProperties": false,
+    });
+    let tenant = json!({
+        "type": "object",
+        "properties": {
+            "tenant": account(json!({ "url": { "type": "string", "format": "uri" } })),
+            "url": { "type": "string", "format": "uri", "description": "Where the new account lives." },
+        },
+        "required": ["tenant", "url"],
+    });
+    Operation::public(ACCOUNT, "signup", "Open an account")
+        .about("A company becomes an account with its first user, the owner, signed in. Only on the apex domain.")
+        .body(body)
+        .answer(201, "The account is there.", json!({ "allOf": [with_user(schema("User")), tenant] }))
+        .problems(&[403, 404, 409])
+}
+
+fn account(more: Value) -> Value {
+    let mut schema = json!({
+        "type": "object",
+        "properties": {
+            "id": { "type": "string", "format": "uuid" },
+            "subdomain": { "type": "string", "examples": ["acme"] },
+            "name": { "type": "string", "examples": ["Acme Traders"] },
+        },
+        "required": ["id", "subdomain", "name"],
+    });
+    if let (Some(properties), Value::Object(more)) = (schema["properties"].as_object_mut(), more) {
+        properties.extend(more);
+    }
+    schema
+}
+
+fn me() -> Operation {
+    let user = json!({ "allOf": [schema("User"), {
+        "type": "object",
+        "properties": {
+            "object": { "const": "user" },
+            "permissions": { "type": "array", "items": { "type": "string" }, "examples": [["contacts.view", "deals.*"]] },
+            "tenant": account(json!({})),
+        },
+        "required": ["object", "permissions", "tenant"],
+    }] });
+    Operation::new(ACCOUNT, "me", "Who I am").answer(200, "The caller.", user)
+}
+
+fn modules() -> Operation {
+    let module = json!({
+        "type": "object",
+        "properties": {
+            "code": { "type": "string", "examples": ["crm"] },
+            "name": { "type": "string", "examples": ["CRM"] },
+            "enabled": { "type": "boolean" },
+            "source": { "type": "string", "examples": ["plan"] },
+            "expires_at": { "type": ["string", "null"], "format": "date-time" },
+        },
+        "required": ["code", "name", "enabled", "source", "expires_at"],
+    });
+    let list = json!({
+        "type": "object",
+        "properties": { "object": { "const": "list" }, "data": { "type": "array", "items": module } },
+        "required": ["object", "data"],
+    });
+    Operation::new(ACCOUNT, "modules", "What my account has").answer(200, "All modules that are sold.", list)
+}
+
+fn directory() -> Operation {
+    let names = || json!({ "type": "array", "items": { "type": "string" } });
+    let linked = |more: Value| {
+        let mut entry = json!({
+            "type": "object",
+            "properties": {
+                "name": { "type": "string" }, "title": { "type": "string" }, "url": { "type": "string" },
+                "schema_url": { "type": "string" },
+            },
+            "required": ["name", "title", "url", "schema_url"],
+        });
+        if let (Some(properties), Value::Object(more)) = (entry["properties"].as_object_mut(), more) {
+            properties.extend(more);
+        }
+        entry
+    };
+    let resource = linked(json!({
+        "methods": { "type": "array", "items": { "enum": ["list", "get", "create", "update", "delete"] } },
+        "actions": names(),
+    }));
+    let body = json!({
+        "type": "object",
+        "properties": {
+            "object": { "const": "directory" },
+            "modules": { "type": "array", "items": {
+                "type": "object",
+                "properties": {
+                    "code": { "type": "string" }, "name": { "type": "string" }, "description": { "type": "string" },
+                    "resources": { "type": "array", "items": resource },
+                    "reports": { "type": "array", "items": linked(json!({})) },
+                },
+                "required": ["code", "name", "resources", "reports"],
+            } },
+            "links": { "type": "object", "additionalProperties": { "type": "string" } },
+        },
+        "required": ["object", "modules", "links"],
+    });
+    Operation::new(METADATA, "directory", "What I may use")
+        .about("Modules, resources, actions and reports that the caller may use, with links.")
+        .answer(200, "The directory.", body)
+}
+
+fn batch() -> Operation {
+    let path = json!({ "type": "string", "examples": ["/api/v1/contacts/0190a0b0-0000-7000-8000-000000000001"] });
+    let request = json!({
+        "type": "object",
+        "properties": {
+            "method": { "enum": ["GET", "POST", "PUT", "PATCH", "DELETE"] },
+            "path": path,
+            "body": { "type": "object" },
+            "if_match": { "type": "string", "examples": ["\"v3\""] },
+        },
+        "required": ["method", "path"],
+        "additionalProperties": false,
+    });
+    let body = json!({
+        "type": "object",
+        "properties": { "requests": { "type": "array", "items": request, "minItems": 1, "maxItems": 100 } },
+        "required": ["requests"],
+        "additionalProperties": false,
+    });
+    let answer = json!({
+        "type": "object",
+        "properties": { "object": { "const": "list" }, "data": { "type": "array", "items": {
+            "type": "object",
+            "properties": {
+                "status": { "type": "integer" },
+                "headers": { "type": "object", "additionalProperties": { "type": "string" } },
+                "body": {},
+            },
+            "required": ["status"],
+        } } },
+        "required": ["object", "data"],
+    });
+    Operation::new(ACCOUNT, "batch", "Several requests as one")
+        .about("All of it happens, or nothing; `errors` name the request at fault.")
+        .shared(&["Idempotency-Key"])
+        .body(body)
+        .answer(200, "What each request would have answered alone, in their order.", answer)
+        .problems(&[403, 404, 405, 409, 412, 428])
+}
+
+fn openapi() -> Operation {
+    Operation::public(METADATA, "openapi", "This document")
+        .about("With an access token it describes all that the caller may do, without one what anybody may.")
+        .shared(&["If-None-Match"])
+        .answer(200, "OpenAPI 3.1.", json!({ "type": "object" }))
+        .headers(200, &["ETag"])
+        .empty(304, "It is still the same.")
+        .headers(304, &["ETag"])
+        .problems(&[401, 403, 404])
+}
+
+fn page(id: &str, summary: &str, about: &str) -> Operation {
+    Operation::public(METADATA, id, summary)
+        .about(about)
+        .media(200, "A page.", "text/html", json!({ "type": "string" }))
+        .problems(&[401, 403, 404])
+}
+
+fn asset() -> Operation {
+    Operation::public(METADATA, "docs.asset", "Scripts and styles of the interactive page")
+        .with(in_path("asset", "File name, with the hash of the content.", json!({ "type": "string" })))
+        .media(200, "The file, compressed.", "text/javascript", json!({ "type": "string" }))
+        .media(200, "The file, compressed.", "text/css", json!({ "type": "string" }))
+        .problems(&[404])
+}
+
+fn reference_for_token() -> Operation {
+    let form = json!({
+        "type": "object", "properties": { "token": { "type": "string" } }, "required": ["token"],
+    });
+    let page = || json!({ "type": "string" });
+    Operation::public(METADATA, "reference.for_token", "This document for the owner of a token, to read and to print")
+        .content("application/x-www-form-urlencoded", json!({ "schema": form }))
+        .media(200, "A page.", "text/html", page())
+        .media(401, "The public page, and that the token is not accepted.", "text/html", page())
+        .media(403, "The public page, and why the token is not accepted.", "text/html", page())
+        .problems(&[404])
+}

@@ -1,0 +1,85 @@
+//! For whom a document is made.
+
+use std::collections::BTreeSet;
+
+use crate::access::Permissions;
+use crate::pack::{Action, Method, Report, Resource, Verb};
+
+/// For whom a document is made.
+#[derive(Debug, Clone)]
+pub enum Reader {
+    /// Nobody in particular, on the apex domain.
+    Visitor,
+    /// Nobody in particular, at a tenant's address.
+    TenantVisitor,
+    /// A user of a tenant.
+    User(Grants),
+    /// Nobody in particular, at the operators' address.
+    StaffVisitor,
+    /// An operator.
+    Operator {
+        /// Whether tenants and their modules may be changed.
+        changes_tenants: bool,
+    },
+}
+
+impl Reader {
+    /// Equal for readers who get the same document.
+    pub fn key(&self) -> String {
+        match self {
+            Self::Visitor => "visitor".to_owned(),
+            Self::TenantVisitor => "tenant visitor".to_owned(),
+            Self::User(grants) => {
+                let modules: Vec<&str> = grants.modules.iter().map(String::as_str).collect();
+                format!("user {} {}", modules.join(","), grants.permissions.joined())
+            }
+            Self::StaffVisitor => "staff visitor".to_owned(),
+            Self::Operator { changes_tenants } => format!("operator {changes_tenants}"),
+        }
+    }
+}
+
+/// What a user may do: the modules that answer, and what the roles grant.
+#[derive(Debug, Clone)]
+pub struct Grants {
+    modules: BTreeSet<String>,
+    permissions: Permissions,
+}
+
+impl Grants {
+    /// Codes of the modules that answer, and granted permissions.
+    pub fn new<'a>(modules: impl IntoIterator<Item = &'a str>, permissions: Permissions) -> Self {
+        Self { modules: modules.into_iter().map(str::to_owned).collect(), permissions }
+    }
+
+    /// Whether a module answers.
+    pub fn has(&self, module: &str) -> bool {
+        self.modules.contains(module)
+    }
+
+    /// Whether the user may reach a resource in a way that it offers.
+    pub fn may(&self, resource: &Resource, method: Method) -> bool {
+        self.has(&resource.module)
+            && resource.methods.contains(&method)
+            && self.permissions.allow(resource.permission(verb(method)))
+    }
+
+    /// Whether the user may run an action.
+    pub fn may_act(&self, resource: &Resource, action: &Action) -> bool {
+        self.has(&resource.module) && self.permissions.allow(&action.permission)
+    }
+
+    /// Whether the user may read a report.
+    pub fn may_report(&self, report: &Report) -> bool {
+        self.has(&report.module) && self.permissions.allow(&report.permission)
+    }
+}
+
+fn verb(method: Method) -> Verb {
+    match method {
+        Method::List | Method::Get => Verb::View,
+        Method::Create => Verb::Create,
+        Method::Update => Verb::Edit,
+        Method::Delete => Verb::Delete,
+    }
+}
