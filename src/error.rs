@@ -211,6 +211,13 @@ impl Error {
         self
     }
 
+    /// Leaves only the first faults.
+    #[must_use]
+    pub fn first(mut self, most: usize) -> Self {
+        self.0.faults.truncate(most);
+        self
+    }
+
     /// Says that this was answered before, to the same request.
     #[must_use]
     pub fn replayed(mut self) -> Self {

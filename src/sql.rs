@@ -37,6 +37,11 @@ impl Value {
         Self(Some(text))
     }
 
+    /// The text form, or nothing for null.
+    pub fn as_text(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+
     /// SQL null.
     pub fn null() -> Self {
         Self(None)

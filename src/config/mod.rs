@@ -71,7 +71,7 @@ macro_rules! section {
 }
 
 section!(/// `[http]`
-    Http { listen: String, ops_listen: String, public_scheme: String, public_port: u16, body_limit_bytes: usize,
+    Http { listen: String, ops_listen: String, public_scheme: String, public_port: u16, body_limit_bytes: usize, bulk_body_limit_bytes: usize,
         header_timeout_ms: u64, request_timeout_ms: u64, shutdown_grace_seconds: u64, max_connections: usize });
 section!(/// `[database]`
     Database { url: Secret, ca_file: String, control_pool: usize, bucket_pool: usize, tenant_connections: usize,

@@ -1,12 +1,15 @@
 //! A change as it comes in: its body, and what its headers demand and prefer.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{FromRequest, Request};
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, MatchedPath, Request};
 use axum::http::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, LOCATION};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use bytes::BytesMut;
+use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 
@@ -16,7 +19,9 @@ use crate::access::Right;
 use crate::app::App;
 use crate::error::{Error, Kind, Result};
 use crate::pack::Resource;
-use crate::resource::{Claim, Comparison, Counting, Part, Plan, Planner, Preconditions, Prefer, Reply, Tags, etag};
+use crate::resource::{
+    Claim, Comparison, Counting, ListRequest, Part, Plan, Planner, Preconditions, Prefer, Reply, Rows, Tags, etag,
+};
 
 static PREFER: HeaderName = HeaderName::from_static("prefer");
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -25,6 +30,10 @@ pub static PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-
 
 /// What changes of one row honour.
 pub const ON_A_ROW: [&str; 3] = ["return", "tx", "missing"];
+/// What new rows honour.
+pub const ON_NEW_ROWS: [&str; 4] = ["return", "tx", "missing", "resolution"];
+/// What changes of many rows honour.
+pub const ON_MANY_ROWS: [&str; 3] = ["return", "tx", "max-affected"];
 
 /// A change on its way in. Nothing of its body is understood yet.
 pub struct Incoming {
@@ -39,11 +48,54 @@ impl FromRequest<Arc<App>> for Incoming {
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let limit = app.config.http.body_limit_bytes;
-        let bytes = to_bytes(body, limit).await.map_err(|error| too_large(limit).context(error))?;
+        let (one, many) = (app.config.http.body_limit_bytes, app.config.http.bulk_body_limit_bytes);
+        let new = parts.method == Method::POST
+            && parts.extensions.get::<MatchedPath>().is_some_and(|path| path.as_str() == COLLECTION);
+        let mut bytes = BytesMut::new();
+        let mut chunks = body.into_data_stream();
+        while let Some(chunk) = chunks.next().await {
+            bytes.extend_from_slice(&chunk.map_err(|error| too_large(one).context(error))?);
+            let limit = if new && Form::of(&parts.headers, &bytes) != Form::One { many } else { one };
+            if bytes.len() > limit {
+                return Err(too_large(limit).into());
+            }
+        }
         let target = parts.uri.path_and_query().map_or_else(String::new, ToString::to_string);
-        Ok(Self { method: parts.method, target, headers: parts.headers, bytes })
+        Ok(Self { method: parts.method, target, headers: parts.headers, bytes: bytes.freeze() })
     }
+}
+
+/// The route on which many rows may come at once.
+const COLLECTION: &str = "/api/v1/{resource}";
+
+/// How new rows are written in a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    One,
+    Array,
+    Lines,
+    Csv,
+}
+
+impl Form {
+    fn of(headers: &HeaderMap, bytes: &[u8]) -> Self {
+        let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match kind.as_str() {
+            "text/csv" => Self::Csv,
+            "application/x-ndjson" => Self::Lines,
+            _ if bytes.trim_ascii_start().starts_with(b"[") => Self::Array,
+            _ => Self::One,
+        }
+    }
+}
+
+/// New rows as they came.
+pub enum New {
+    /// One.
+    Row(Map<String, Json>),
+    /// Many.
+    Rows(Rows),
 }
 
 /// The refusal of a larger body.
@@ -107,6 +159,34 @@ impl Incoming {
         if self.bytes.is_empty() && !self.headers.contains_key(CONTENT_TYPE) { Ok(Map::new()) } else { self.object() }
     }
 
+    /// The new rows of the body.
+    pub fn new_rows(&self, resource: &Resource) -> Result<New> {
+        Ok(match Form::of(&self.headers, &self.bytes) {
+            Form::One => New::Row(self.object()?),
+            Form::Array => New::Rows(Rows::from_array(self.shape()?)?),
+            Form::Lines => New::Rows(Rows::from_lines(&self.bytes)?),
+            Form::Csv => New::Rows(Rows::from_csv(resource, &self.bytes)?),
+        })
+    }
+
+    /// A parameter of the query; those that are not `known` are refused.
+    pub fn parameters(&self, known: &[&str]) -> Result<HashMap<String, String>> {
+        let query = self.target.split_once('?').map_or("", |(_, query)| query);
+        let parameters: HashMap<String, String> = form_urlencoded::parse(query.as_bytes())
+            .map(|(name, value)| (name.into_owned(), value.into_owned()))
+            .collect();
+        let unknown = parameters.keys().filter(|name| !known.contains(&name.as_str()));
+        let faults = unknown.fold(Error::malformed("The query is not valid."), |faults, name| {
+            faults.parameter(name, "unknown_parameter", format!("is none of {}", known.join(", ")))
+        });
+        faults.if_any().map(|()| parameters)
+    }
+
+    /// The query as a list's.
+    pub fn list_request(&self) -> Result<ListRequest> {
+        ListRequest::parse(self.target.split_once('?').map_or("", |(_, query)| query))
+    }
+
     fn claim(&self) -> Result<Option<Claim>> {
         match texts(&self.headers, &IDEMPOTENCY_KEY)?.as_slice() {
             [] => Ok(None),
@@ -128,7 +208,9 @@ impl Incoming {
         batch: bool,
         prefer: &Prefer,
     ) -> Result<Response, Problem> {
-        json::check_precision(&self.bytes)?;
+        if Form::of(&self.headers, &self.bytes) != Form::Csv {
+            json::check_precision(&self.bytes)?;
+        }
         let (rollback, applied) = (prefer.rollback(), prefer.applied());
         let claim = if self.method == Method::DELETE { None } else { self.claim()? };
         let plan = Plan { parts, batch, rollback, applied, claim };

@@ -69,6 +69,8 @@ pub fn tenant_routes() -> Vec<Route> {
         route(Method::GET, "/api/v1/{resource}", Resource(Verb::View), get(resources::list)),
         route(Method::POST, "/api/v1/{resource}", Resource(Verb::Create), post(writes::create)),
         route(Method::GET, "/api/v1/{resource}/schema", Resource(Verb::View), get(metadata::schema)),
+        route(Method::PATCH, "/api/v1/{resource}", Resource(Verb::Edit), patch(writes::update_many)),
+        route(Method::DELETE, "/api/v1/{resource}", Resource(Verb::Delete), delete(writes::delete_many)),
         route(Method::GET, "/api/v1/{resource}/{id}", Resource(Verb::View), get(resources::get)),
         route(Method::PUT, "/api/v1/{resource}/{id}", Replace, put(writes::replace)),
         route(Method::PATCH, "/api/v1/{resource}/{id}", Resource(Verb::Edit), patch(writes::update)),

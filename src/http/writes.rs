@@ -8,17 +8,62 @@ use axum::response::Response;
 
 use super::error::Problem;
 use super::extract::{Allowed, AllowedAction, AllowedReplacement, Creating, Deleting, Updating};
-use super::incoming::{Incoming, ON_A_ROW};
+use super::incoming::{Incoming, New, ON_A_ROW, ON_MANY_ROWS, ON_NEW_ROWS};
 use crate::app::App;
-use crate::resource::RowKey;
+use crate::error::{Error, Result};
+use crate::pack::Verb;
+use crate::resource::{Prefer, RowKey};
 
 type Answer = Result<Response<Body>, Problem>;
 
-/// `POST /api/v1/{resource}`
+/// `POST /api/v1/{resource}`: a row, or many as JSON array, NDJSON or CSV.
 pub async fn create(State(app): State<Arc<App>>, allowed: Allowed<Creating>, incoming: Incoming) -> Answer {
-    let prefer = incoming.prefer(&ON_A_ROW)?;
-    let part = incoming.planner(&allowed.resource, &prefer)?.create(&incoming.object()?)?;
+    let (prefer, resource) = (incoming.prefer(&ON_NEW_ROWS)?, &allowed.resource);
+    let query = incoming.parameters(&["columns", "on_conflict"])?;
+    let named = |name: &str| query.get(name).map(String::as_str);
+    let planner = incoming.planner(resource, &prefer)?;
+    let upsert = match prefer.resolution() {
+        Some(resolution) => {
+            allowed.right.also(resource.permission(Verb::Edit), &resource.module)?;
+            Some(planner.conflicts(resolution, named("on_conflict"))?)
+        }
+        None => None,
+    };
+    let part = match (incoming.new_rows(resource)?, &upsert) {
+        (New::Row(row), None) => planner.create(&row)?,
+        (New::Row(row), Some(upsert)) => planner.upsert(&row, upsert)?,
+        (New::Rows(mut rows), upsert) => {
+            planner.narrow(&mut rows, named("columns"))?;
+            planner.create_many(&rows, upsert.as_ref())?
+        }
+    };
     incoming.run(&app, &allowed.right, part, &prefer).await
+}
+
+/// `PATCH /api/v1/{resource}?…`: a merge patch of all rows that the query describes.
+pub async fn update_many(State(app): State<Arc<App>>, allowed: Allowed<Updating>, incoming: Incoming) -> Answer {
+    let (prefer, resource, right) = (incoming.prefer(&ON_MANY_ROWS)?, &allowed.resource, &allowed.right);
+    let (most, planner) = (most(&prefer)?, incoming.planner(resource, &prefer)?);
+    let (request, body) = (incoming.list_request()?, incoming.object()?);
+    let part = app.engine.described(right, resource, &request, |plan| planner.update_where(plan, &body, most))?;
+    incoming.run(&app, right, part, &prefer).await
+}
+
+/// `DELETE /api/v1/{resource}?…`: the end of all rows that the query describes.
+pub async fn delete_many(State(app): State<Arc<App>>, allowed: Allowed<Deleting>, incoming: Incoming) -> Answer {
+    let (prefer, resource, right) = (incoming.prefer(&ON_MANY_ROWS)?, &allowed.resource, &allowed.right);
+    let (most, planner) = (most(&prefer)?, incoming.planner(resource, &prefer)?);
+    let request = incoming.list_request()?;
+    let part = app.engine.described(right, resource, &request, |plan| planner.delete_where(plan, most))?;
+    incoming.run(&app, right, part, &prefer).await
+}
+
+/// Who changes many rows at once says how many he expects.
+fn most(prefer: &Prefer) -> Result<u64> {
+    prefer.max_affected().ok_or_else(|| {
+        let error = Error::malformed("A change of many rows must say how many rows it may affect.");
+        error.hint("Send the header Prefer: handling=strict, max-affected=<number>.")
+    })
 }
 
 /// `PATCH /api/v1/{resource}/{id}`: a merge patch (RFC 7396).

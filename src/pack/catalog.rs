@@ -60,6 +60,8 @@ pub struct Column {
     pub sql_type: String,
     /// Whether a body must hold it when a row is made: not null and without a default.
     pub required: bool,
+    /// Whether PostgreSQL gives it a value when a body holds none.
+    pub defaulted: bool,
     /// Whether null is allowed.
     pub nullable: bool,
     /// Whether a body may hold it.
@@ -122,7 +124,7 @@ pub struct Resource {
     pub methods: Vec<Method>,
     /// Foreign keys whose columns are visible.
     pub references: Vec<Reference>,
-    /// Sets of columns, sorted, of which no two rows have the same values.
+    /// Sets of columns, sorted, of which no two rows ever have the same values, not even within a transaction.
     pub unique: Vec<Vec<Ident>>,
     /// Whether changes must name the version that they are about.
     pub if_match_required: bool,

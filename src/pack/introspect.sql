@@ -9,6 +9,7 @@ select jsonb_build_object(
           'category', t.typcategory,
           'nullable', not a.attnotnull,
           'required', a.attnotnull and not a.atthasdef and a.attidentity = '',
+          'defaulted', a.atthasdef or a.attidentity <> '',
           'generated', a.attgenerated <> '' or a.attidentity <> '',
           'comment', col_description(c.oid, a.attnum)) order by a.attnum)
         from pg_attribute a
@@ -21,7 +22,7 @@ select jsonb_build_object(
             select jsonb_agg(a.attname order by a.attname) as names
             from unnest(x.indkey) key(num)
             join pg_attribute a on a.attrelid = x.indrelid and a.attnum = key.num) k
-        where x.indrelid = c.oid and x.indisunique and x.indpred is null and x.indexprs is null
+        where x.indrelid = c.oid and x.indisunique and x.indimmediate and x.indpred is null and x.indexprs is null
           and x.indnkeyatts = x.indnatts),
       'references', (
         select coalesce(jsonb_agg(jsonb_build_object(

@@ -119,6 +119,7 @@ struct ColumnShape {
     category: String,
     nullable: bool,
     required: bool,
+    defaulted: bool,
     generated: bool,
     comment: Option<String>,
 }
@@ -340,6 +341,7 @@ fn column(shape: &ColumnShape, writable: bool) -> Option<Column> {
         kind,
         sql_type: shape.r#type.clone(),
         required: shape.required,
+        defaulted: shape.defaulted,
         nullable: shape.nullable,
         writable,
         filterable: true,

@@ -16,7 +16,7 @@ mod row;
 mod run;
 mod write;
 
-pub use body::{Fields, pointer, precise};
+pub use body::{Fields, Rows, pointer, precise};
 pub use export::{Export, Format};
 pub use parse::ListRequest;
 pub use plan::{ListPlan, RowKey, Shape, Sight};

@@ -112,6 +112,16 @@ impl Preconditions {
     }
 }
 
+impl Preconditions {
+    /// The same for a change of many rows, which cannot name a version.
+    pub fn check_for_many(&self, resource: &Resource) -> Result<()> {
+        if self.if_match.is_some() {
+            return Err(Error::malformed("If-Match is about one row, not about many."));
+        }
+        self.check(resource)
+    }
+}
+
 /// The refusal of a change that is about another version; `current` is the row as it is now, as JSON.
 pub fn failed(current: String) -> Error {
     let message = "The row is not in the version that your request is about.";

@@ -21,6 +21,10 @@ pub fn explain(catalog: &Catalog, failure: Failure) -> Error {
             "unknown_reference",
             first_side(sentence).unwrap_or("does not name an existing record").to_owned(),
         ),
+        "21000" => {
+            let message = "Two rows of the body are about the same record.";
+            return Error::conflict(message).context(&failure.message);
+        }
         "23502" => (Kind::Invalid, "required", "is required".to_owned()),
         "23514" => (Kind::Invalid, "invalid_value", sentence.unwrap_or("is not acceptable").to_owned()),
         state if state.starts_with("AP") && failure.column.is_some() => return domain(&failure),

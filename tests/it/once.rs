@@ -155,6 +155,36 @@ async fn answers_are_forgotten_after_a_day_and_a_trial_is_never_kept() {
 }
 
 #[tokio::test]
+async fn a_caller_who_goes_away_changes_nothing_about_it() {
+    let office = Office::open().await;
+    let owner = office.user("owner").await;
+    let holder = office.world.superuser().await;
+    holder.batch_execute("begin; lock table tenant_acme.crm_contact in exclusive mode").await.unwrap();
+    tokio::select! {
+        answer = post(&owner, "k", body()) => panic!("nobody holds it back: {}", answer.text),
+        () = waits(&office) => {}
+    }
+    let meanwhile = post(&owner, "k", body()).await;
+    assert_eq!(
+        (meanwhile.problem(409)["code"].as_str(), &meanwhile.headers["retry-after"]),
+        (Some("idempotency_in_progress"), &"1".parse().unwrap())
+    );
+    holder.batch_execute("rollback").await.unwrap();
+    let again = persist(&owner, "k").await;
+    assert_eq!((again.status.as_u16(), replayed(&again)), (201, true));
+    assert_eq!(made(&office).await, "1");
+}
+
+/// Until somebody in the database waits for a lock.
+async fn waits(office: &Office) {
+    let waiting =
+        "select count(*)::text from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+    while office.text(waiting).await == "0" {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_connection_that_breaks_around_the_commit_never_makes_two_rows() {
     for network in [Network::CutAfterCommit, Network::CutBeforeCommit] {
         let (world, proxy) = Proxy::before_world(Duration::ZERO, |_| {}).await;

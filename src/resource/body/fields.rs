@@ -29,6 +29,14 @@ impl<'a> Fields<'a> {
         missing(resource, body, faults).if_any().map(|()| fields)
     }
 
+    /// The fields of one of many new rows; where rows that are there already are merged, it may hold its key.
+    pub fn of_new_row(resource: &'a Resource, body: &Map<String, Json>, upsert: bool) -> Result<Self> {
+        let keyed = upsert && resource.replaceable();
+        let may_hold = |column: &Column| column.writable || (keyed && column.name == resource.key.name);
+        let (fields, faults) = read(resource, body, may_hold);
+        missing(resource, body, faults).if_any().map(|()| fields)
+    }
+
     /// The fields that a merge patch changes (RFC 7396).
     pub fn to_update(resource: &'a Resource, body: &Map<String, Json>) -> Result<Self> {
         let (mut fields, faults) = read(resource, body, |column| column.writable);

@@ -2,9 +2,12 @@
 
 mod fields;
 mod precise;
+mod rows;
 mod values;
 
 pub(super) use fields::{Field, action_input};
 pub use fields::{Fields, pointer};
 pub use precise::precise;
+pub use rows::Rows;
+pub(super) use rows::{Group, conflict_columns, group, known_columns};
 pub(super) use values::column_text;

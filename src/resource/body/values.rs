@@ -205,6 +205,7 @@ mod tests {
             kind: Kind::Numeric,
             sql_type: "numeric(18,2)".to_owned(),
             required: false,
+            defaulted: false,
             nullable: true,
             writable: true,
             filterable: true,

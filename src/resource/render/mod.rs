@@ -3,7 +3,7 @@
 mod filter;
 mod read;
 
-pub use read::{Count, Form, export, list, row};
+pub use read::{Count, Form, conditions, export, list, row};
 
 use super::parse::Key;
 use super::plan::Spot;

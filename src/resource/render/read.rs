@@ -351,6 +351,11 @@ fn filters(sql: &mut Sql, at: usize, level: &Level<'_>, first: Option<&dyn Fn(&m
     }
 }
 
+/// ` where …`: the rows of a list that is changed instead of read; its table goes by the name `t0`.
+pub fn conditions(sql: &mut Sql, plan: &ListPlan<'_>) {
+    filters(sql, 0, &plan.level, None);
+}
+
 /// Table numbers of EXISTS conditions start this far above those of their level.
 const INNER: usize = 20;
 

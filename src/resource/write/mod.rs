@@ -5,6 +5,7 @@ mod batch;
 mod once;
 mod plan;
 pub(super) mod render;
+mod render_many;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,8 @@ use super::plan::RowKey;
 use super::precondition::{Preconditions, Tags};
 use super::prefer::Returning;
 use super::row::Row;
+use serde_json::value::RawValue;
+
 use crate::db::{Answer, Step};
 use crate::error::{Error, Result};
 use crate::ident::Ident;
@@ -57,6 +60,10 @@ enum Effect {
     Replaced,
     Removed,
     Acted,
+    Upserted,
+    CreatedMany,
+    ChangedMany,
+    RemovedMany,
 }
 
 /// One request's share of the work.
@@ -73,6 +80,8 @@ pub struct Part {
     /// Whether all steps must see the same moment.
     one_moment: bool,
     queries: Vec<Sql>,
+    /// Which rows of the body each query is about, where there are many.
+    places: Vec<Vec<usize>>,
 }
 
 /// Everything of one request, to be done wholly or not at all.
@@ -139,6 +148,11 @@ fn lost() -> Error {
 }
 
 impl Part {
+    /// The statements, for looking at.
+    pub fn statements(&self) -> &[Sql] {
+        &self.queries
+    }
+
     fn steps(&self) -> Vec<Step> {
         let queries = self.queries.iter().cloned().map(Step::Query);
         let Some(action) = &self.action else { return queries.collect() };
@@ -151,6 +165,13 @@ impl Part {
         let (Some(first), Some(last)) = (answers.first(), answers.last()) else {
             return Err(lost());
         };
+        match self.effect {
+            Effect::CreatedMany => return self.rows(201, answers).map(Some),
+            Effect::ChangedMany => return self.rows(200, answers).map(Some),
+            Effect::RemovedMany => return Ok(Some(Reply::new(204, None))),
+            Effect::Upserted if first.count == 0 => return Ok(Some(Reply::new(204, None))),
+            _ => {}
+        }
         if first.count == 0 {
             return Ok(None);
         }
@@ -163,6 +184,28 @@ impl Part {
             (_, None) => return Ok(None),
         };
         Ok(Some(self.shown(status, row)))
+    }
+
+    /// The rows of all answers as a list, in the order of the body.
+    fn rows(&self, status: u16, answers: &[Answer]) -> Result<Reply> {
+        if self.returning == Returning::Minimal {
+            return Ok(Reply::new(if status == 200 { 204 } else { status }, None));
+        }
+        let list = |rows: &str| Reply::new(status, Some(format!(r#"{{"object":"list","data":{rows}}}"#)));
+        if let [only] = answers {
+            return Ok(list(only.body.as_deref().unwrap_or("[]")));
+        }
+        let mut rows: Vec<(usize, &RawValue)> = Vec::new();
+        for (answer, places) in answers.iter().zip(&self.places) {
+            let own: Vec<&RawValue> =
+                serde_json::from_str(answer.body.as_deref().unwrap_or("[]")).map_err(Error::internal)?;
+            // Where some were left out nobody knows which, and the rest stays together.
+            let whole = own.len() == places.len();
+            rows.extend(own.into_iter().enumerate().map(|(at, row)| (if whole { places[at] } else { places[0] }, row)));
+        }
+        rows.sort_by_key(|(place, _)| *place);
+        let rows: Vec<&str> = rows.into_iter().map(|(_, row)| row.get()).collect();
+        Ok(list(&format!("[{}]", rows.join(","))))
     }
 
     fn shown(&self, status: u16, row: Option<Row>) -> Reply {

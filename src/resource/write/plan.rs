@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
-use super::super::body::{Fields, action_input};
-use super::super::plan::RowKey;
+use super::super::body::{Fields, Group, Rows, action_input, conflict_columns, group, known_columns};
+use super::super::plan::{ListPlan, RowKey};
 use super::super::precondition::{Preconditions, Tags};
-use super::super::prefer::Returning;
+use super::super::prefer::{Resolution, Returning};
 use super::render::{self, Counting, Replacing, Target};
+use super::render_many::{Answering, Upsert, delete_where, insert_many, update_where};
 use super::{Effect, Part};
 use crate::error::{Error, Result};
 use crate::pack::{Action, Resource};
@@ -38,6 +39,7 @@ impl Planner {
             action: None,
             one_moment: false,
             queries,
+            places: Vec::new(),
         }
     }
 
@@ -56,6 +58,51 @@ impl Planner {
     pub fn create(&self, body: &Map<String, Json>) -> Result<Part> {
         let fields = Fields::to_create(&self.resource, body)?;
         Ok(self.part(Effect::Created, None, vec![render::insert(&self.resource, &fields)]))
+    }
+
+    /// Makes many rows, or merges them with those that are there.
+    pub fn create_many(&self, rows: &Rows, upsert: Option<&Upsert<'_>>) -> Result<Part> {
+        let groups = group(&self.resource, rows.read(&self.resource, upsert.is_some())?, upsert.is_none());
+        let one = |group: &Group<'_>| insert_many(&self.resource, group, upsert, Answering::Rows);
+        let part = self.part(Effect::CreatedMany, None, groups.iter().map(one).collect());
+        Ok(Part { places: groups.into_iter().map(|group| group.places).collect(), ..part })
+    }
+
+    /// Makes a row, or merges it with the one that is there.
+    pub fn upsert(&self, row: &Map<String, Json>, upsert: &Upsert<'_>) -> Result<Part> {
+        let fields = Fields::of_new_row(&self.resource, row, true)?;
+        let groups = group(&self.resource, vec![fields], false);
+        let one = |group: &Group<'_>| insert_many(&self.resource, group, Some(upsert), Answering::Row);
+        Ok(self.part(Effect::Upserted, None, groups.iter().map(one).collect()))
+    }
+
+    /// What `on_conflict` says happens to rows that are there already.
+    pub fn conflicts<'a>(&'a self, resolution: Resolution, columns: Option<&str>) -> Result<Upsert<'a>> {
+        Ok(Upsert { columns: conflict_columns(&self.resource, columns)?, resolution })
+    }
+
+    /// Keeps the fields that `columns=` names.
+    pub fn narrow(&self, rows: &mut Rows, columns: Option<&str>) -> Result<()> {
+        if let Some(columns) = columns {
+            rows.only(&known_columns(&self.resource, columns)?);
+        }
+        Ok(())
+    }
+
+    /// Changes all rows that a query describes.
+    pub fn update_where(&self, plan: &ListPlan<'_>, body: &Map<String, Json>, most: u64) -> Result<Part> {
+        self.preconditions.check_for_many(&self.resource)?;
+        let fields = Fields::to_update(&self.resource, body)?;
+        if fields.is_empty() {
+            return Err(Error::validation().field("#", "required", "must hold a field"));
+        }
+        Ok(self.part(Effect::ChangedMany, None, vec![update_where(&self.resource, plan, &fields, most)]))
+    }
+
+    /// Removes all rows that a query describes.
+    pub fn delete_where(&self, plan: &ListPlan<'_>, most: u64) -> Result<Part> {
+        self.preconditions.check_for_many(&self.resource)?;
+        Ok(self.part(Effect::RemovedMany, None, vec![delete_where(&self.resource, plan, most)]))
     }
 
     /// Changes a row by a merge patch (RFC 7396).

@@ -1,13 +1,16 @@
 //! Changes run in the caller's scope.
 
+use super::super::parse::ListRequest;
+use super::super::plan::{ListPlan, Shape, Sight};
 use super::super::precondition::failed;
 use super::super::row::Row;
 use super::super::run::Engine;
 use super::render::{self, Counting, Target};
-use super::{Course, Plan, Reply, batch, lost};
+use super::{Course, Part, Plan, Reply, batch, lost};
 use crate::access::Right;
 use crate::db::{Answer, Ending, Halt, Stop};
 use crate::error::{Error, Result};
+use crate::pack::Resource;
 
 impl Engine {
     /// Does what a plan says.
@@ -33,6 +36,8 @@ impl Engine {
         }
         let scope = part.action.as_ref().map_or_else(|| right.write(self.limit), |name| right.act(name, self.limit));
         let answers = match part.queries.as_slice() {
+            // Statements of many rows are large, and seldom come again.
+            _ if !part.places.is_empty() => return None,
             [one] => self.database.run(&scope, one).await.map(|answer| vec![answer]),
             // Without a version named, the call itself always answers.
             [call, after] => {
@@ -42,6 +47,27 @@ impl Engine {
             _ => return None,
         };
         Some(answers.map_err(|stop| self.meaning(stop)))
+    }
+
+    /// Plans a change of all rows that a query describes.
+    pub fn described<'a>(
+        &'a self,
+        right: &'a Right,
+        resource: &'a Resource,
+        request: &'a ListRequest,
+        plan: impl FnOnce(&ListPlan<'_>) -> Result<Part>,
+    ) -> Result<Part> {
+        let ListRequest { items, rows, embedded, search, cursor, format, .. } = request;
+        let plain = items.is_empty() && embedded.is_empty() && search.is_empty() && rows.order.is_empty();
+        if !plain || cursor.is_some() || format.is_some() || rows.limit.is_some() {
+            return Err(Error::malformed("A change of many rows takes conditions only."));
+        }
+        if rows.conditions.is_empty() {
+            let error = Error::malformed("A change of many rows needs at least one condition.");
+            return Err(error.hint("For example ?state=eq.archived"));
+        }
+        let may = |resource: &Resource, verb| right.also(resource.permission(verb), &resource.module);
+        plan(&ListPlan::new(Sight { catalog: &self.catalog, may: &may }, Shape::from(resource), request)?)
     }
 
     async fn in_steps(&self, right: &Right, plan: &Plan) -> Result<Vec<Answer>> {

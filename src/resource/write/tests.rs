@@ -7,12 +7,22 @@ use serde_json::{Map, Value as Json, json};
 
 use super::*;
 use crate::pack::{Action, Column, Kind, Method};
-use crate::resource::Comparison;
+use crate::resource::{Comparison, Resolution, Rows};
 use crate::sql::Value;
 
 fn column(name: &str, kind: Kind, sql_type: &str, writable: bool) -> Column {
     let (name, sql_type) = (Ident::new(name).unwrap(), sql_type.to_owned());
-    Column { name, kind, sql_type, required: false, nullable: true, writable, filterable: true, comment: None }
+    Column {
+        name,
+        kind,
+        sql_type,
+        required: false,
+        defaulted: false,
+        nullable: true,
+        writable,
+        filterable: true,
+        comment: None,
+    }
 }
 
 fn deals() -> Resource {
@@ -142,4 +152,34 @@ fn where_no_versions_are_counted_none_matches() {
     let part = planner(plain, Some("\"v3\""), None).delete(key()).unwrap();
     assert!(part.queries[0].text().contains(" and false"), "{}", shown(&part));
     assert!(part.queries[0].values().iter().all(|value| *value != Value::text("{3}")));
+}
+
+fn rows() -> Rows {
+    let rows =
+        json!([{ "amount": "1.50", "tags": ["a"] }, { "order": "it's", "facts": { "a": [1] } }, { "amount": 2 }]);
+    Rows::from_array(rows.as_array().unwrap().iter().map(|row| row.as_object().unwrap().clone()).collect()).unwrap()
+}
+
+#[test]
+fn many_rows_are_one_statement_for_each_set_of_columns() {
+    let filled = about(None).create_many(&rows(), None).unwrap();
+    assert_eq!(filled.places, [[0, 1, 2]], "columns without a default count as given");
+    assert_snapshot!("insert_many", shown(&filled));
+    let planner = about(None);
+    let merge = planner.conflicts(Resolution::Merge, None).unwrap();
+    let merged = planner.create_many(&rows(), Some(&merge)).unwrap();
+    assert_eq!(merged.places, [[0].as_slice(), &[1], &[2]], "a merge changes what is given and nothing else");
+    assert_snapshot!("merge_many", shown(&merged));
+    let ignore = planner.conflicts(Resolution::Ignore, None).unwrap();
+    assert_snapshot!("ignore_one", shown(&planner.upsert(&object(json!({ "amount": 1 })), &ignore).unwrap()));
+}
+
+#[test]
+fn answers_of_several_statements_come_in_the_order_of_the_body() {
+    let planner = about(None);
+    let merge = planner.conflicts(Resolution::Merge, None).unwrap();
+    let part = Part { places: vec![vec![0, 2], vec![1]], ..planner.create_many(&rows(), Some(&merge)).unwrap() };
+    let answer = |body: &str, count| Answer { count, body: Some(body.to_owned()) };
+    let reply = part.reply(&[answer(r#"[{"n":0},{"n":2}]"#, 2), answer(r#"[{"n":1}]"#, 1)]).unwrap().unwrap();
+    assert_eq!(reply.body.unwrap(), r#"{"object":"list","data":[{"n":0},{"n":1},{"n":2}]}"#);
 }
