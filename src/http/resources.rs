@@ -16,7 +16,7 @@ use super::json::json_text;
 use crate::access::Right;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::pack::Verb;
+use crate::pack::{Parameter, Verb};
 use crate::resource::{Format, ListRequest, Page, RowKey, Shape, etag};
 
 type Answer = Result<Response<Body>, Problem>;
@@ -24,7 +24,7 @@ type Answer = Result<Response<Body>, Problem>;
 /// `GET /api/v1/{resource}`
 pub async fn list(State(app): State<Arc<App>>, allowed: Allowed<Listing>, uri: Uri, headers: HeaderMap) -> Answer {
     let Allowed { right, resource, .. } = allowed;
-    let (request, format) = asked(&uri, &headers)?;
+    let (request, format) = asked(&[], &uri, &headers)?;
     if format.is_some() {
         right.also(resource.permission(Verb::Export), &resource.module)?;
     }
@@ -35,14 +35,14 @@ pub async fn list(State(app): State<Arc<App>>, allowed: Allowed<Listing>, uri: U
 /// `GET /api/v1/reports/{report}`
 pub async fn report(State(app): State<Arc<App>>, allowed: AllowedReport, uri: Uri, headers: HeaderMap) -> Answer {
     let AllowedReport { right, report } = allowed;
-    let (request, format) = asked(&uri, &headers)?;
+    let (request, format) = asked(report.parameters.as_deref().unwrap_or_default(), &uri, &headers)?;
     let source = Source { right: &right, shape: Shape::from(&*report), name: &report.name };
     source.read(&app, &request, format, &uri, &headers).await
 }
 
 /// What is asked, and in which form other than JSON.
-fn asked(uri: &Uri, headers: &HeaderMap) -> Result<(ListRequest, Option<Format>)> {
-    let request = ListRequest::parse(uri.query().unwrap_or_default())?;
+fn asked(parameters: &[Parameter], uri: &Uri, headers: &HeaderMap) -> Result<(ListRequest, Option<Format>)> {
+    let request = ListRequest::parse_for(parameters, uri.query().unwrap_or_default())?;
     let format = formats::wanted(&request, headers)?;
     Ok((request, format))
 }

@@ -171,15 +171,32 @@ impl Resource {
     }
 }
 
-/// A view behind `/api/v1/reports/<name>`.
+/// A parameter of a report.
+#[derive(Debug, Clone)]
+pub struct Parameter {
+    /// Its name in URLs.
+    pub name: String,
+    /// The function's argument.
+    pub argument: Ident,
+    /// Its type.
+    pub kind: Kind,
+    /// Whether it must be there.
+    pub required: bool,
+}
+
+/// A view or function behind `/api/v1/reports/<name>`.
 #[derive(Debug, Clone)]
 pub struct Report {
     /// Its name in URLs.
     pub name: String,
     /// The pack, which is the module that must be enabled.
     pub module: String,
-    /// The view.
-    pub view: Ident,
+    /// The view or function.
+    pub relation: Ident,
+    /// What the function takes, by name; none for a view.
+    pub parameters: Option<Vec<Parameter>>,
+    /// The types of the function's arguments, as PostgreSQL writes them.
+    pub signature: String,
     /// Who may.
     pub permission: String,
     /// Its columns.

@@ -78,7 +78,15 @@ fn rights(catalog: &Catalog, pack: &Pack, place: &Place) -> Result<String> {
             let _ = writeln!(sql, "grant execute on function {}(uuid, jsonb) to {role};", action.function);
         }
     }
-    for view in manifest.report.values().map(|report| &report.view).chain(&manifest.select) {
+    for name in manifest.report.keys() {
+        let report = catalog.report(name).ok_or_else(|| Error::internal(format!("{name} is not in the catalogue")))?;
+        let (relation, signature) = (&report.relation, &report.signature);
+        let _ = match report.parameters {
+            None => writeln!(sql, "grant select on {relation} to {role};"),
+            Some(_) => writeln!(sql, "grant execute on function {relation}({signature}) to {role};"),
+        };
+    }
+    for view in &manifest.select {
         let _ = writeln!(sql, "grant select on {} to {role};", Ident::new(&**view)?);
     }
     for signature in &manifest.execute {

@@ -41,6 +41,21 @@ select jsonb_build_object(
     select coalesce(jsonb_agg(jsonb_build_object(
       'name', p.proname,
       'arguments', oidvectortypes(p.proargtypes),
+      'names', coalesce(to_jsonb(p.proargnames[1:p.pronargs]), '[]'),
+      'optional', p.pronargdefaults,
+      'columns', (
+        select coalesce(jsonb_agg(jsonb_build_object(
+          'name', p.proargnames[u.ord],
+          'type', format_type(u.kind, null),
+          'category', t.typcategory,
+          'nullable', true,
+          'required', false,
+          'generated', false,
+          'defaulted', false,
+          'comment', null) order by u.ord), '[]')
+        from unnest(p.proallargtypes, p.proargmodes) with ordinality u(kind, mode, ord)
+        join pg_type t on t.oid = u.kind
+        where u.mode = 't'),
       'result', format_type(p.prorettype, null))), '[]')
     from pg_proc p
     where p.pronamespace = n.oid),

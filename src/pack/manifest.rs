@@ -110,12 +110,17 @@ pub struct ActionEntry {
     pub input: BTreeMap<String, String>,
 }
 
-/// `GET /api/v1/reports/<name>`
+/// `GET /api/v1/reports/<name>`: a view, or a function that takes parameters.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReportEntry {
     /// The view.
-    pub view: String,
+    pub view: Option<String>,
+    /// SQL function that returns a table. A parameter `from` is its argument `p_from`.
+    pub function: Option<String>,
+    /// Parameters of the function and their types; `?` marks an optional one.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
     /// Who may.
     pub permission: String,
 }

@@ -4,10 +4,11 @@ mod catalog;
 mod check;
 mod install;
 mod manifest;
+mod report;
 mod source;
 mod template;
 
-pub use catalog::{Action, Catalog, Column, Constraint, Input, Kind, Reference, Report, Resource, Verb};
+pub use catalog::{Action, Catalog, Column, Constraint, Input, Kind, Parameter, Reference, Report, Resource, Verb};
 pub use check::{Complaint, check};
 pub use install::{disable_sql, enable_sql, install_sql, schema_sql};
 pub use manifest::{Manifest, Method};

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::catalog::{Action, Catalog, Column, Constraint, Input, Kind, Reference, Report, Resource};
+use super::catalog::{Action, Catalog, Column, Constraint, Input, Kind, Reference, Resource};
 use super::check::{Complaint, did_you_mean, reserved_column};
 use super::manifest::{ActionEntry, ResourceEntry};
+use super::report::report;
 use super::source::{Pack, Packs};
 use crate::db::{Database, Failure, Transaction};
 use crate::error::{Error, Result};
@@ -93,15 +94,15 @@ fn manifest_sql(pack: &Pack) -> Vec<(String, String)> {
 
 /// What PostgreSQL knows of the template.
 #[derive(Deserialize)]
-struct Shape {
+pub(super) struct Shape {
     relations: HashMap<String, Relation>,
-    functions: Vec<Function>,
+    pub(super) functions: Vec<Function>,
     constraints: HashMap<String, ConstraintShape>,
 }
 
 #[derive(Deserialize)]
-struct Relation {
-    columns: Vec<ColumnShape>,
+pub(super) struct Relation {
+    pub(super) columns: Vec<ColumnShape>,
     unique: Vec<Vec<String>>,
     references: Vec<ReferenceShape>,
 }
@@ -113,8 +114,8 @@ struct ReferenceShape {
 }
 
 #[derive(Deserialize)]
-struct ColumnShape {
-    name: String,
+pub(super) struct ColumnShape {
+    pub(super) name: String,
     r#type: String,
     category: String,
     nullable: bool,
@@ -125,9 +126,16 @@ struct ColumnShape {
 }
 
 #[derive(Deserialize)]
-struct Function {
-    name: String,
-    arguments: String,
+pub(super) struct Function {
+    pub(super) name: String,
+    /// Types of the arguments.
+    pub(super) arguments: String,
+    /// Names of the arguments.
+    pub(super) names: Vec<String>,
+    /// How many of the last arguments have a default.
+    pub(super) optional: usize,
+    /// Columns of the table that it returns.
+    pub(super) columns: Vec<ColumnShape>,
     result: String,
 }
 
@@ -155,16 +163,8 @@ fn assemble(packs: Packs, shape: &Shape) -> Result<Catalog, Vec<Complaint>> {
             }
         }
         for (name, entry) in &pack.manifest.report {
-            match relation(pack, &format!("report.{name}"), &entry.view, shape) {
-                Ok(view) => {
-                    let columns = view.columns.iter().filter_map(|shape| column(shape, false)).collect();
-                    let (module, permission) = (pack.manifest.code.clone(), entry.permission.clone());
-                    let Ok(view) = Ident::new(&*entry.view) else { continue };
-                    reports.insert(
-                        name.clone(),
-                        Arc::new(Report { name: name.clone(), module, view, permission, columns }),
-                    );
-                }
+            match report(pack, name, entry, shape) {
+                Ok(report) => drop(reports.insert(name.clone(), Arc::new(report))),
                 Err(complaint) => complaints.push(complaint),
             }
         }
@@ -185,7 +185,7 @@ fn assemble(packs: Packs, shape: &Shape) -> Result<Catalog, Vec<Complaint>> {
     Ok(Catalog { packs, resources, tables, reports, constraints })
 }
 
-fn relation<'a>(pack: &Pack, header: &str, name: &str, shape: &'a Shape) -> Result<&'a Relation, Complaint> {
+pub(super) fn relation<'a>(pack: &Pack, header: &str, name: &str, shape: &'a Shape) -> Result<&'a Relation, Complaint> {
     shape.relations.get(name).ok_or_else(|| {
         let known: Vec<String> = shape.relations.keys().cloned().collect();
         let why = format!("there is no table or view `{name}`{}", did_you_mean(name, &known));
@@ -309,7 +309,7 @@ fn action(pack: &Pack, header: &str, name: &str, entry: &ActionEntry, shape: &Sh
     Ok(Action { name, function, permission: entry.permission.clone(), input: input.collect() })
 }
 
-fn input_kind(name: &str) -> Kind {
+pub(super) fn input_kind(name: &str) -> Kind {
     match name {
         "uuid" => Kind::Uuid,
         "int" => Kind::Integer,
@@ -322,7 +322,7 @@ fn input_kind(name: &str) -> Kind {
     }
 }
 
-fn column(shape: &ColumnShape, writable: bool) -> Option<Column> {
+pub(super) fn column(shape: &ColumnShape, writable: bool) -> Option<Column> {
     let bare = shape.r#type.split('(').next().unwrap_or_default();
     let kind = match (shape.category.as_str(), bare) {
         ("A", _) => Kind::Array,

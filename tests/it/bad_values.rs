@@ -101,7 +101,7 @@ fn readable(office: &Office) -> Vec<(String, Vec<Column>)> {
         catalog.resources().filter(|r| here(&r.module)).map(|r| (format!("/api/v1/{}", r.name), r.columns.clone()));
     let reports = catalog
         .reports()
-        .filter(|r| here(&r.module))
+        .filter(|r| here(&r.module) && r.parameters.is_none())
         .map(|r| (format!("/api/v1/reports/{}", r.name), r.columns.clone()));
     resources.chain(reports).collect()
 }

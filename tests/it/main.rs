@@ -42,6 +42,7 @@ mod provisioning;
 mod provisioning_input;
 mod proxy;
 mod replacing;
+mod report_parameters;
 mod resolution;
 mod round_trips;
 mod system_admin;

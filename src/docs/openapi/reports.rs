@@ -1,14 +1,14 @@
 //! Operations on reports.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::components::{Components, schema};
 use super::operation::{Operation, list_of};
 use super::resources::exports;
 use super::{Endpoint, Placed, filters};
 use crate::docs::reader::Grants;
-use crate::docs::schema::{report_row, title};
-use crate::pack::{Catalog, Report};
+use crate::docs::schema::{parameter as value_of, report_row, title};
+use crate::pack::{Catalog, Parameter, Report};
 
 /// What a report can be asked for besides conditions.
 const LIST: [&str; 9] = ["and", "or", "not.and", "not.or", "select", "order", "limit", "cursor", "format"];
@@ -39,10 +39,20 @@ fn read(report: &Report, module: &str, components: &mut Components) -> Operation
         format!("Report: {}", title(&report.name).to_lowercase()),
     );
     let operation = operation.shared(&LIST);
+    let asked = report.parameters.iter().flatten().map(asked_with);
+    let operation = asked.fold(operation, Operation::with);
     let operation = filters::of_columns(&report.columns, components).into_iter().fold(operation, Operation::with);
     exports(operation.shared(&["Prefer.list"]).answer(200, "A page of the report.", list_of(row)))
         .headers(200, &["Link", "Preference-Applied", "RateLimit", "RateLimit-Policy"])
         .problems(&[406])
+}
+
+fn asked_with(parameter: &Parameter) -> Value {
+    let schema = value_of(parameter);
+    let about = if parameter.required { "What the report is asked for." } else { "Narrows the report." };
+    json!({
+        "name": parameter.name, "in": "query", "required": parameter.required, "description": about, "schema": schema,
+    })
 }
 
 fn shape(report: &Report, module: &str) -> Operation {

@@ -142,6 +142,13 @@ pub const PROBLEMS: &[Problem] = &[
         "The body may have at most 1048576 bytes.",
     ),
     problem(
+        413,
+        "too_many_rows",
+        "One request makes at most 10,000 records.",
+        "Send them in several requests.",
+        "At most 10000 rows are made at once.",
+    ),
+    problem(
         415,
         "unsupported_media_type",
         "The body has a content type that is not read here.",
@@ -301,6 +308,7 @@ pub const FAULTS: &[Fault] = &[
     fault("unknown_column", "there is no such column"),
     fault("unknown_embed", "there is no such relation to embed"),
     fault("unknown_field", "there is no such field"),
+    fault("unknown_parameter", "there is no such query parameter here"),
     fault("unknown_plan", "there is no such plan"),
     fault("unknown_preference", "the preference is not known or cannot be honoured here"),
     fault("unknown_reference", "the value does not name an existing record"),

@@ -6,6 +6,7 @@ mod value;
 use serde_json::{Map, Value, json};
 
 pub(super) use sample::sample;
+pub(super) use value::parameter;
 
 use super::reader::Grants;
 use crate::pack::{Action, Catalog, Column, Report, Resource};

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::pack::{Column, Input, Kind};
+use crate::pack::{Column, Input, Kind, Parameter};
 
 /// A value as answers hold it.
 pub fn answer(column: &Column) -> Value {
@@ -30,6 +30,11 @@ pub fn input(input: &Input) -> Value {
         kind => plain(kind, ""),
     };
     or_null(schema, !input.required)
+}
+
+/// A value of a report's parameter.
+pub fn parameter(parameter: &Parameter) -> Value {
+    plain(parameter.kind, "")
 }
 
 fn plain(kind: Kind, sql_type: &str) -> Value {

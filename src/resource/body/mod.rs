@@ -10,4 +10,4 @@ pub use fields::{Fields, pointer};
 pub use precise::precise;
 pub use rows::Rows;
 pub(super) use rows::{Group, conflict_columns, group, known_columns};
-pub(super) use values::column_text;
+pub(super) use values::{column_text, scalar_text};

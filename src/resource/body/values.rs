@@ -118,7 +118,7 @@ fn plain_text(kind: Kind, value: &Json) -> Result<String, Refusal> {
 }
 
 /// A value in text form, as in a filter or a JSON string, checked against a type.
-fn scalar_text(kind: Kind, text: &str) -> Result<String, String> {
+pub fn scalar_text(kind: Kind, text: &str) -> Result<String, String> {
     let fits = match kind {
         Kind::Uuid => return text.parse::<Uuid>().map(|id| id.to_string()).map_err(|_| "must be a uuid".to_owned()),
         Kind::Integer => text.parse::<i64>().map_err(|_| "must be a whole number").map(drop),

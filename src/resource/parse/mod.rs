@@ -11,6 +11,7 @@ pub use scan::{Complaint, Text};
 pub use select::{Aggregate, Embed, Item};
 
 use crate::error::{Error, Result};
+use crate::pack::Parameter;
 use scan::{Read, Scanner};
 
 /// Rows of a list when the caller does not say.
@@ -69,20 +70,31 @@ pub struct ListRequest {
     pub cursor: Option<String>,
     /// Another form than JSON.
     pub format: Option<String>,
-    /// Parameters of a report, and columns compared: what is left.
+    /// Values of a report's parameters.
+    pub arguments: Vec<(String, String)>,
+    /// All that decides which rows come in which order.
     identity: Vec<(String, String)>,
 }
 
 impl ListRequest {
     /// Reads a query string; the first fault in it is named.
     pub fn parse(query: &str) -> Result<Self> {
+        Self::parse_for(&[], query)
+    }
+
+    /// Reads the query string of a report with parameters.
+    pub fn parse_for(parameters: &[Parameter], query: &str) -> Result<Self> {
         // The form's own decoder would put U+FFFD where the bytes are not UTF-8, and ask another question.
         percent_encoding::percent_decode_str(query)
             .decode_utf8()
             .map_err(|_| Error::malformed("The query is not valid UTF-8."))?;
         let mut request = Self::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            request.parameter(&name, &value).map_err(|complaint| complaint.about(&name))?;
+            if parameters.iter().any(|parameter| parameter.name == *name) {
+                request.arguments.push((name.to_string(), value.to_string()));
+            } else {
+                request.parameter(&name, &value).map_err(|complaint| complaint.about(&name))?;
+            }
             if !matches!(&*name, "select" | "limit" | "cursor" | "format") {
                 request.identity.push((name.into_owned(), value.into_owned()));
             }

@@ -5,12 +5,12 @@ mod select;
 
 pub use filter::{Condition, Operand};
 
-use super::body::column_text;
+use super::body::{column_text, scalar_text};
 use super::export::Heading;
 use super::parse::{Aggregate, Key, ListRequest, MAX_LIMIT, Narrowing, Order, Path};
 use crate::error::{Error, Result, nearest};
 use crate::ident::{Alias, Ident};
-use crate::pack::{Catalog, Column, Kind, Report, Resource, Verb};
+use crate::pack::{Catalog, Column, Kind, Parameter, Report, Resource, Verb};
 use crate::sql::Value;
 
 /// What a list is read from: a resource's table or a report's view.
@@ -22,17 +22,20 @@ pub struct Shape<'a> {
     pub columns: &'a [Column],
     /// The resource, with the key that makes an order unambiguous; reports have none.
     pub resource: Option<&'a Resource>,
+    /// What a report's function takes; none for tables and views.
+    pub parameters: Option<&'a [Parameter]>,
 }
 
 impl<'a> From<&'a Resource> for Shape<'a> {
     fn from(resource: &'a Resource) -> Self {
-        Self { relation: &resource.table, columns: &resource.columns, resource: Some(resource) }
+        Self { relation: &resource.table, columns: &resource.columns, resource: Some(resource), parameters: None }
     }
 }
 
 impl<'a> From<&'a Report> for Shape<'a> {
     fn from(report: &'a Report) -> Self {
-        Self { relation: &report.view, columns: &report.columns, resource: None }
+        let parameters = report.parameters.as_deref();
+        Self { relation: &report.relation, columns: &report.columns, resource: None, parameters }
     }
 }
 
@@ -145,8 +148,10 @@ pub enum SortBy<'a> {
 /// One relation of a read with everything that leaves of it.
 #[derive(Debug)]
 pub struct Level<'a> {
-    /// Table or view.
+    /// Table, view or function.
     pub relation: &'a Ident,
+    /// What the function is called with; none for tables and views.
+    pub arguments: Option<Vec<(&'a Ident, Value)>>,
     /// What leaves.
     pub outputs: Vec<Output<'a>>,
     /// All must hold.
@@ -176,6 +181,7 @@ impl<'a> ListPlan<'a> {
     /// Plans a list.
     pub fn new(sight: Sight<'a, '_>, shape: Shape<'a>, request: &'a ListRequest) -> Result<Self> {
         let mut level = select::level(sight, shape, &request.items, &request.rows, &request.embedded)?;
+        level.arguments = shape.arguments(&request.arguments)?;
         level.conditions.extend(filter::search(shape, &request.search)?);
         if let Some(resource) = shape.resource.filter(|_| !level.grouped) {
             level.end_order(&resource.key);
@@ -264,6 +270,32 @@ impl<'a> Shape<'a> {
                 None => error,
             }
         })
+    }
+
+    /// Values for a function's parameters: each is given once at most, fits its type, and is there when it must be.
+    fn arguments(&self, given: &[(String, String)]) -> Result<Option<Vec<(&'a Ident, Value)>>> {
+        let Some(parameters) = self.parameters else { return Ok(None) };
+        let mut faults = Error::malformed("The query is not valid.");
+        let mut arguments = Vec::new();
+        for parameter in parameters {
+            let mut values = given.iter().filter(|(name, _)| *name == parameter.name).map(|(_, text)| text);
+            let refused = match (values.next(), values.next()) {
+                (None, _) if parameter.required => Some(("required", "is required".to_owned())),
+                (None, _) => None,
+                (Some(_), Some(_)) => Some(("duplicate_field", "is given twice".to_owned())),
+                (Some(text), None) => match scalar_text(parameter.kind, text) {
+                    Ok(text) => {
+                        arguments.push((&parameter.argument, Value::text(text)));
+                        None
+                    }
+                    Err(detail) => Some(("invalid_value", detail)),
+                },
+            };
+            if let Some((code, detail)) = refused {
+                faults = faults.parameter(&parameter.name, code, detail);
+            }
+        }
+        faults.if_any().map(|()| Some(arguments))
     }
 
     fn sort(&self, order: &'a Order) -> Result<Sort<'a>> {

@@ -52,7 +52,7 @@ impl<'a> Planner<'a, '_> {
         }
         let sorts = if grouped { group_sorts(shape, &outputs, rows)? } else { shape.sorts(rows)? };
         let conditions = conditions(shape, &rows.conditions)?;
-        Ok(Level { relation: shape.relation, outputs, conditions, sorts, limit: rows.limit, grouped })
+        Ok(Level { relation: shape.relation, arguments: None, outputs, conditions, sorts, limit: rows.limit, grouped })
     }
 
     fn outputs(&mut self, shape: Shape<'a>, items: &'a [Item]) -> Result<Vec<Output<'a>>> {

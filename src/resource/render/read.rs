@@ -324,7 +324,14 @@ fn pairs_equal(sql: &mut Sql, one: usize, other: usize, pairs: &[(&Ident, &Ident
 }
 
 fn from(sql: &mut Sql, at: usize, level: &Level<'_>) {
-    sql.push(" from ").ident(level.relation).push(" ").table(at);
+    sql.push(" from ").ident(level.relation);
+    if let Some(arguments) = &level.arguments {
+        for (position, (name, value)) in arguments.iter().enumerate() {
+            sql.push(if position == 0 { "(" } else { ", " }).ident(name).push(" => ").bind(value.clone());
+        }
+        sql.push(if arguments.is_empty() { "()" } else { ")" });
+    }
+    sql.push(" ").table(at);
 }
 
 /// WHERE: what `first` writes, the level's own conditions, and that required embedded rows exist.
