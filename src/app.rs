@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::access::Sessions;
+use crate::access::{Limits, Sessions};
 use crate::auth::password::PasswordHasher;
 use crate::auth::{Authenticator, load_keyring};
 use crate::billing::Gate;
@@ -36,6 +36,8 @@ pub struct App {
     pub gate: Gate,
     /// Who is signed in.
     pub sessions: Sessions,
+    /// How often everybody may ask.
+    pub limits: Limits,
     /// Sign-in.
     pub authenticator: Authenticator,
     /// Password hashing.
@@ -120,6 +122,7 @@ impl App {
             tenants: Tenants::new(database.clone(), &config.cache),
             gate: Gate::new(database.clone(), platform.catalog.clone(), &config.cache),
             sessions: Sessions::new(database.clone(), &config.cache),
+            limits: Limits::new(&config.limits),
             authenticator: Authenticator::new(database.clone(), keyring, hasher.clone(), life),
             engine: Engine::new(database.clone(), platform.catalog.clone()),
             documents: Documents::new(platform.catalog.clone(), &config.domain),

@@ -80,6 +80,8 @@ pub fn config(url: &str, key: &str, bucket_pool: usize) -> Result<Config> {
         .with("database.url", url)
         .with("database.bucket_pool", bucket_pool)
         .with("encryption.key", key)
+        .with("limits.tenant_per_minute", 0)
+        .with("limits.key_per_minute", 0)
         .with("auth.access_token_seconds", 7200)
         .with("http.listen", "127.0.0.1:0")
         .with("http.ops_listen", "127.0.0.1:0")

@@ -1,9 +1,11 @@
 //! What a signed-in user may do, and the proof of it without which nothing of a tenant can be reached.
 
+mod limits;
 mod permission;
 mod right;
 mod session;
 
+pub use limits::{Excess, Limits, Standing, Taken};
 pub use permission::Permissions;
 pub use right::Right;
 pub use session::{Session, Sessions};

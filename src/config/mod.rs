@@ -55,6 +55,7 @@ pub struct Config {
     pub encryption: Encryption,
     pub auth: Auth,
     pub signup: Signup,
+    pub limits: Limits,
     pub cache: Cache,
     pub packs: Packs,
     pub log: Log,
@@ -82,6 +83,8 @@ section!(/// `[auth]`
     Auth { issuer: String, access_token_seconds: u64, hashing_threads: usize });
 section!(/// `[signup]`
     Signup { mode: SignupMode, plan: String, trial_days: u16 });
+section!(/// `[limits]`
+    Limits { tenant_per_minute: u32, key_per_minute: u32, sign_in_per_minute: u32 });
 section!(/// `[cache]`
     Cache { seconds: u64, capacity: u64 });
 section!(/// `[packs]`

@@ -8,6 +8,7 @@ use axum::response::Response;
 use axum::{Extension, body::Body};
 use serde::Deserialize;
 use serde_json::json as object;
+use uuid::Uuid;
 
 use super::error::Problem;
 use super::extract::{Reached, SignedIn};
@@ -30,6 +31,9 @@ pub async fn login(
     client: Client,
     Json(credentials): Json<Credentials>,
 ) -> Answer {
+    if let Some(address) = client.address {
+        app.limits.caller(tenant.id, address)?;
+    }
     let signed_in = app.authenticator.sign_in(&tenant, credentials, &client).await?;
     Ok(json(StatusCode::OK, &signed_in)?)
 }
@@ -81,6 +85,7 @@ pub async fn signup(
     if app.config.signup.mode == SignupMode::Closed {
         return Err(Error::forbidden("New accounts are made by our staff only.").into());
     }
+    app.limits.caller(Uuid::nil(), context.address)?;
     let (subdomain, name) = (Subdomain::new(&form.subdomain)?, form.company);
     let email = normal_email(&form.email);
     let password_hash = Some(app.hasher.hash(form.password).await?);

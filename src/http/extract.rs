@@ -1,7 +1,7 @@
 //! Rights as extractors: what a handler names in its arguments has been checked before it runs.
 
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::HeaderMap;
@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 
 use super::error::Problem;
 use super::front::Context;
-use crate::access::{Right, Session};
+use crate::access::{Excess, Right, Session, Standing, Taken};
 use crate::app::App;
 use crate::auth::token::{Audience, Claims, unauthenticated};
 use crate::auth::{Client, Operator};
@@ -125,6 +125,14 @@ fn tenant_header(headers: &HeaderMap, name: &str) -> Option<String> {
     (!values.is_empty()).then(|| values.join(","))
 }
 
+/// Notes what is left of a quota, also when nothing is.
+fn counted(taken: Taken, noted: &OnceLock<Standing>) -> Result<()> {
+    if let Ok(Some(standing)) | Err(Excess { standing, .. }) = &taken {
+        let _ = noted.set(*standing);
+    }
+    Ok(taken.map(drop)?)
+}
+
 async fn resolve(parts: &Parts, app: &App, claims: Option<&Claims>) -> Result<Arc<Tenant>> {
     let named = Named {
         host: context(parts)?.host.clone(),
@@ -133,7 +141,9 @@ async fn resolve(parts: &Parts, app: &App, claims: Option<&Claims>) -> Result<Ar
         claim: claims.and_then(|claims| claims.tid),
     };
     let tenant = named.resolve(&app.tenants).await?;
-    let _ = context(parts)?.notes.tenant.set(tenant.subdomain.clone());
+    let notes = &context(parts)?.notes;
+    let _ = notes.tenant.set(tenant.subdomain.clone());
+    counted(app.limits.tenant(tenant.id), &notes.tenant_standing)?;
     Ok(tenant)
 }
 
@@ -163,7 +173,9 @@ impl FromRequestParts<Arc<App>> for SignedIn {
         let tenant = resolve(parts, app, claims.as_ref().ok()).await?;
         let claims = claims?;
         let session = app.sessions.get(&tenant, claims.sid, claims.sub).await?;
-        let _ = context(parts)?.notes.actor.set(session.user);
+        let notes = &context(parts)?.notes;
+        let _ = notes.actor.set(session.user);
+        counted(app.limits.key(claims.sid), &notes.key_standing)?;
         Ok(Self { tenant, session })
     }
 }

@@ -1,5 +1,6 @@
 //! The boundary: what every request passes on its way in, and every answer on its way out.
 
+use std::fmt::Write;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
@@ -15,11 +16,14 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use super::error::{Problem, render};
+use crate::access::Standing;
 use crate::app::App;
 use crate::error::{Error, Kind, Result};
 use crate::telemetry::metrics::{Gauge, RequestLabels};
 use crate::tenant::Host;
 
+static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What the boundary knows of a request.
@@ -40,6 +44,10 @@ pub struct Notes {
     pub tenant: OnceLock<String>,
     /// Key of the user or operator.
     pub actor: OnceLock<Uuid>,
+    /// What is left of the tenant's quota.
+    pub tenant_standing: OnceLock<Standing>,
+    /// What is left of the credential's quota.
+    pub key_standing: OnceLock<Standing>,
 }
 
 /// The faces of the service, by host.
@@ -97,6 +105,7 @@ impl Front {
         line.answered(status, took);
         self.app.metrics.answered(&RequestLabels { method: known(&method), route, status }, took);
         finish(response.headers_mut(), &request_id);
+        quotas(response.headers_mut(), &notes);
         response
     }
 
@@ -217,6 +226,22 @@ fn finish(headers: &mut HeaderMap, request_id: &str) {
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
+
+/// What is left of which quota (draft-ietf-httpapi-ratelimit-headers-10).
+fn quotas(headers: &mut HeaderMap, notes: &Notes) {
+    let (mut policies, mut standings) = (String::new(), String::new());
+    for (name, standing) in [("tenant", &notes.tenant_standing), ("key", &notes.key_standing)] {
+        let Some(Standing { quota, remaining, reset_seconds }) = standing.get() else { continue };
+        let comma = if policies.is_empty() { "" } else { ", " };
+        let _ = write!(policies, "{comma}\"{name}\";q={quota};w=60");
+        let _ = write!(standings, "{comma}\"{name}\";r={remaining};t={reset_seconds}");
+    }
+    for (name, text) in [(&RATE_LIMIT_POLICY, policies), (&RATE_LIMIT, standings)] {
+        if let Some(value) = HeaderValue::try_from(text).ok().filter(|value| !value.is_empty()) {
+            headers.insert(name.clone(), value);
+        }
+    }
 }
 
 /// Method names as labels; a caller cannot invent new ones.

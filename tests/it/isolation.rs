@@ -9,7 +9,7 @@ use insula::pack::{Action, Column, Kind, Resource, Verb};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use crate::world::{Answer, World};
+use crate::world::{Answer, World, report_path};
 
 /// Stands in every row of `acme` that has room for a word.
 const CANARY: &str = "canary7f3a91";
@@ -301,7 +301,7 @@ async fn lists_filters_and_reports_hold_nothing_of_a_neighbour() {
         }
     }
     for report in street.world.app.engine.catalog().reports() {
-        street.ask(&Method::GET, &format!("/api/v1/reports/{}", report.name), None).await;
+        street.ask(&Method::GET, &report_path(report), None).await;
     }
     for path in ["/api/v1/me", "/api/v1/modules"] {
         street.ask(&Method::GET, path, None).await.ok();

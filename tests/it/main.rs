@@ -41,6 +41,7 @@ mod problem_pages;
 mod provisioning;
 mod provisioning_input;
 mod proxy;
+mod rate_limits;
 mod replacing;
 mod report_parameters;
 mod resolution;

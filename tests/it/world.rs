@@ -10,6 +10,7 @@ use insula::db::seal::SealingKey;
 use insula::db::server::{Server, ServerOptions, find_binaries, start};
 use insula::http::{Listeners, serve};
 use insula::ops::{DEMO_PASSWORD, seed_demo};
+use insula::pack::{Kind, Parameter, Report};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio_postgres::{Client, NoTls};
@@ -101,6 +102,9 @@ pub fn config(database_url: &str, key: &str, instance: &str) -> Config {
         .with("database.control_pool", 4)
         .with("database.bucket_pool", 4)
         .with("encryption.key", key)
+        .with("limits.tenant_per_minute", 0)
+        .with("limits.key_per_minute", 0)
+        .with("limits.sign_in_per_minute", 0)
         .with("http.listen", "127.0.0.1:0")
         .with("http.ops_listen", "127.0.0.1:0")
         .read()
@@ -209,6 +213,18 @@ impl Drop for World {
         self.stop.cancel();
         self.app.stop.cancel();
     }
+}
+
+/// The address of a report, asked for everything.
+pub fn report_path(report: &Report) -> String {
+    let value = |parameter: &Parameter| match (parameter.name.as_str(), parameter.kind) {
+        ("from", Kind::Date) => "2000-01-01",
+        (_, Kind::Date) => "2100-01-01",
+        (_, kind) => panic!("teach this a value for {kind:?}"),
+    };
+    let required = report.parameters.iter().flatten().filter(|parameter| parameter.required);
+    let query: Vec<String> = required.map(|parameter| format!("{}={}", parameter.name, value(parameter))).collect();
+    format!("/api/v1/reports/{}?{}", report.name, query.join("&"))
 }
 
 async fn clone_template(server: &Server, database: &str) {

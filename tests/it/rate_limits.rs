@@ -1,0 +1,63 @@
+//! How often everybody may ask.
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+use crate::world::{Answer, World};
+
+async fn limited(tenant: u32, key: u32, sign_in: u32) -> World {
+    World::with(|mut config| {
+        config.limits.tenant_per_minute = tenant;
+        config.limits.key_per_minute = key;
+        config.limits.sign_in_per_minute = sign_in;
+        config
+    })
+    .await
+}
+
+fn header(answer: &Answer, name: &str) -> String {
+    answer.headers.get(name).map_or_else(String::new, |value| value.to_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn headers_count_down_and_beyond_the_quota_is_429() {
+    let world = limited(1000, 5, 0).await;
+    let (manager, owner) = (world.user("acme", "manager").await, world.user("acme", "owner").await);
+    let first = manager.get("/api/v1/me").await;
+    assert_eq!(header(&first, "ratelimit-policy"), "\"tenant\";q=1000;w=60, \"key\";q=5;w=60");
+    let left = header(&first, "ratelimit");
+    assert!(left.starts_with("\"tenant\";r=99") && left.ends_with(", \"key\";r=4;t=12"), "{left}");
+    for _ in 0..4 {
+        assert_eq!(manager.get("/api/v1/contacts?limit=1").await.status, StatusCode::OK);
+    }
+    let refused = manager.get("/api/v1/contacts?limit=1").await;
+    assert_eq!(refused.problem(429)["code"], "too_many_requests");
+    assert!(header(&refused, "retry-after").parse::<u64>().unwrap() <= 13, "{:?}", refused.headers);
+    assert!(header(&refused, "ratelimit").contains("\"key\";r=0"), "{:?}", refused.headers);
+    assert_eq!(owner.get("/api/v1/contacts?limit=1").await.status, StatusCode::OK, "another session is unaffected");
+}
+
+#[tokio::test]
+async fn a_tenant_that_asks_too_much_takes_nothing_from_others() {
+    let world = limited(4, 0, 0).await;
+    let (manager, neighbour) = (world.user("acme", "manager").await, world.user("techstart", "manager").await);
+    let mut last = StatusCode::OK;
+    for _ in 0..4 {
+        last = manager.get("/api/v1/me").await.status;
+    }
+    assert_eq!(last, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(neighbour.get("/api/v1/me").await.status, StatusCode::OK);
+    let stranger = world.request(Method::GET, "nowhere", "/api/v1/me").send().await;
+    assert_eq!((stranger.status.as_u16(), header(&stranger, "ratelimit")), (404, String::new()));
+}
+
+#[tokio::test]
+async fn signing_in_is_counted_by_account_and_address() {
+    let world = limited(0, 0, 3).await;
+    let wrong = json!({ "email": "owner@acme.test", "password": "not this one" });
+    for expected in [401, 401, 401, 429] {
+        let answer = world.request(Method::POST, "acme", "/api/v1/auth/login").json(&wrong).send().await;
+        assert_eq!(answer.status.as_u16(), expected, "{}", answer.text);
+    }
+    world.token("techstart", "owner").await;
+}
