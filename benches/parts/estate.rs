@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -107,6 +108,28 @@ impl Estate {
         (bare.collect(), service.collect())
     }
 
+    /// How to start the handler that sends one statement.
+    pub fn bare_list_command(&self, pool: usize, statement: &str) -> Vec<String> {
+        vec!["bare-list".into(), self.superuser_url(), pool.to_string(), statement.to_owned()]
+    }
+
+    /// A request of the first tenant's owner.
+    pub fn request(&self, path: &str) -> Vec<u8> {
+        let Tenant { subdomain, token, .. } = &self.tenants[0];
+        format!("GET {path} HTTP/1.1\r\nHost: {subdomain}.{DOMAIN}\r\nAuthorization: Bearer {token}\r\n\r\n")
+            .into_bytes()
+    }
+
+    /// The whole service in this process.
+    pub async fn app(&self) -> Result<Arc<App>> {
+        App::start(config(&self.url, &self.key, 1)?).await
+    }
+
+    /// The server's superuser in the database of the tenants.
+    pub fn superuser_url(&self) -> String {
+        self.server.superuser_url(INSTANCE)
+    }
+
     /// Stops the server and removes its data.
     pub async fn tear_down(self) -> Result<()> {
         let data_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-pg");
@@ -200,8 +223,9 @@ async fn furnish(app: &App, superuser: &Client, provisioned: &[Provisioned]) -> 
     Ok(tenants)
 }
 
+/// A connection of its own.
 #[expect(clippy::disallowed_methods, reason = "the benchmark looks from outside")]
-async fn connect(url: &str) -> Result<Client> {
+pub async fn connect(url: &str) -> Result<Client> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.map_err(Error::internal)?;
     tokio::spawn(connection);
     Ok(client)

@@ -1,7 +1,12 @@
-//! What the request benchmark is made of.
+//! What the benchmarks are made of.
+
+#![allow(dead_code, reason = "each benchmark uses its own part of it")]
 
 /// The private PostgreSQL and the tenants in it.
 pub mod estate;
+
+/// Files of many rows.
+pub mod exports;
 
 /// The load generator.
 pub mod load;

@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use axum::serve::ListenerExt;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use insula::app::App;
@@ -111,18 +111,42 @@ struct Bare {
 pub fn bare(url: &str, pool: &str, sql: &str) -> Result<()> {
     let mut database: tokio_postgres::Config = url.parse().map_err(Error::internal)?;
     database.application_name("bare");
+    serve_bare(database, pool, sql, "/contacts/{id}", get(contact))
+}
+
+fn serve_bare(
+    database: tokio_postgres::Config,
+    pool: &str,
+    sql: &str,
+    path: &str,
+    handler: MethodRouter<Arc<Bare>>,
+) -> Result<()> {
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = Manager::from_config(database, NoTls, recycling);
     let size = pool.parse().map_err(Error::internal)?;
     let pool = Pool::builder(manager).max_size(size).build().map_err(Error::internal)?;
-    let router =
-        Router::new().route("/contacts/{id}", get(contact)).with_state(Arc::new(Bare { pool, sql: sql.into() }));
+    let router = Router::new().route(path, handler).with_state(Arc::new(Bare { pool, sql: sql.into() }));
     Runtime::new().map_err(Error::internal)?.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(Error::internal)?;
         announce(listener.local_addr().map_err(Error::internal)?.port());
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         axum::serve(listener, router).await.map_err(Error::internal)
     })
+}
+
+/// The same for one statement without values, in the first tenant's schema.
+pub fn bare_list(url: &str, pool: &str, sql: &str) -> Result<()> {
+    let mut database: tokio_postgres::Config = url.parse().map_err(Error::internal)?;
+    database.application_name("bare").options("-c search_path=tenant_bench_0,insula -c jit=off");
+    serve_bare(database, pool, sql, "/list", get(listed))
+}
+
+async fn listed(State(bare): State<Arc<Bare>>) -> impl IntoResponse {
+    match bare.list().await {
+        Ok(Some(rows)) => (StatusCode::OK, [(CONTENT_TYPE, "application/json")], rows),
+        Ok(None) => (StatusCode::NOT_FOUND, [(CONTENT_TYPE, "text/plain")], String::new()),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, [(CONTENT_TYPE, "text/plain")], error.private_context()),
+    }
 }
 
 async fn contact(State(bare): State<Arc<Bare>>, Path(id): Path<Uuid>) -> impl IntoResponse {
@@ -134,6 +158,14 @@ async fn contact(State(bare): State<Arc<Bare>>, Path(id): Path<Uuid>) -> impl In
 }
 
 impl Bare {
+    #[expect(clippy::disallowed_methods, reason = "the bare handler goes without what guards tenants")]
+    async fn list(&self) -> Result<Option<String>> {
+        let client = self.pool.get().await.map_err(Error::internal)?;
+        let statement = client.prepare_cached(&self.sql).await.map_err(Error::internal)?;
+        let row = client.query_one(&statement, &[]).await.map_err(Error::internal)?;
+        row.try_get(1).map_err(Error::internal)
+    }
+
     #[expect(clippy::disallowed_methods, reason = "the bare handler goes without what guards tenants")]
     async fn find(&self, id: Uuid) -> Result<Option<String>> {
         let client = self.pool.get().await.map_err(Error::internal)?;
