@@ -313,3 +313,16 @@ async fn an_open_deal_may_have_a_probability_of_its_own_until_it_moves() {
     sales1.patch(&path, json!({ "probability": 99 })).await.ok();
     assert_eq!(go(&office, &sales1, &deal, "Qualified").await.ok()["probability"], "25.00");
 }
+
+#[tokio::test]
+async fn a_stage_asks_for_a_field_once() {
+    let office = Office::open().await;
+    let admin = office.user("admin").await;
+    let stage = format!("/api/v1/stages/{}", office.stage("Proposal").await);
+    let problem = admin.patch(&stage, json!({ "requires": ["amount", "amount"] })).await.problem(422);
+    assert_eq!(problem["errors"][0]["detail"], "may name each field once");
+    admin
+        .patch(&stage, json!({ "requires": ["organization_id", "amount", "expected_close", "contact_id"] }))
+        .await
+        .ok();
+}

@@ -295,3 +295,29 @@ async fn a_new_role_counts_at_once() {
     assert_eq!(count().await, own);
     sales1.get("/api/v1/reports/duplicates").await.problem(403);
 }
+
+#[tokio::test]
+async fn what_is_seen_only_through_a_deal_is_not_taken_over() {
+    let office = Office::open().await;
+    office.tangle().await;
+    let (sales1, me) = (office.user("sales1").await, office.id("sales1").await);
+    for (resource, name) in [("organizations", "name = 'Owner Holdings'"), ("activities", "subject = 'Manager joins'")]
+    {
+        let id = office.text(&format!("select id::text from {} where {name}", table(resource))).await;
+        let path = format!("/api/v1/{resource}/{id}");
+        let owner = sales1.get(&path).await.ok()["owner_id"].clone();
+        let problem = sales1.patch(&path, json!({ "owner_id": me })).await.problem(403);
+        assert_eq!(problem["code"], "outside_scope");
+        assert_eq!(problem["detail"], "Only who sees the records of the owner may name another one.");
+        assert_eq!(sales1.get(&path).await.ok()["owner_id"], owner, "{resource}");
+    }
+    // A deal that is given away still takes along the open work of people whom the giver does not see.
+    let (manager, visit) =
+        (office.user("manager").await, "select owner_id::text from crm_activity where subject = 'Owner calls'");
+    let deal = office.text("select id::text from crm_deal where title = 'Works rollout'").await;
+    let call = json!({ "kind": "call", "subject": "Owner calls", "deal_id": deal });
+    made(office.user("owner").await.post("/api/v1/activities", call).await);
+    let to = json!({ "owner_id": office.id("sales2").await });
+    manager.post(&format!("/api/v1/deals/{deal}/actions/reassign"), to).await.ok();
+    assert_eq!(office.text(visit).await, office.id("sales2").await);
+}
