@@ -102,6 +102,10 @@ impl Subdomain {
                 "must be 3 to 40 lower-case letters, digits or hyphens, start with a letter and not end with a hyphen",
             ));
         }
+        if name.starts_with("xn--") {
+            let detail = "must not start with xn--: browsers would show other letters than these";
+            return Err(Error::validation().field("#/subdomain", "invalid_format", detail));
+        }
         Ok(Self(name.into()))
     }
 
@@ -114,6 +118,18 @@ impl Subdomain {
     pub fn snake(&self) -> String {
         self.0.replace('-', "_")
     }
+}
+
+/// Whether a text is a host name in lower case (RFC 1123 section 2.1): no address, no port, no final dot.
+pub fn is_host_name(text: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let numeric = |label: &str| label.bytes().all(|b| b.is_ascii_digit());
+    text.len() <= 253 && text.split('.').all(label) && !text.rsplit('.').next().is_none_or(numeric)
 }
 
 impl fmt::Display for Subdomain {
@@ -145,6 +161,39 @@ mod tests {
         }
         for bad in ["", "ab", "1ab", "ab-", "-ab", "a_b", "a.b", "é23", "a b", &"a".repeat(41)] {
             assert!(Subdomain::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_subdomain_that_browsers_show_otherwise_is_refused() {
+        let refused = Subdomain::new("XN--cme-5cd").unwrap_err();
+        assert!(refused.faults()[0].detail.starts_with("must not start with xn--"), "{:?}", refused.faults());
+        assert!(Subdomain::new("xn-acme").is_ok());
+    }
+
+    #[test]
+    fn hosts_are_made_of_labels() {
+        for good in ["localhost", "insula.test", "a-1.b2.example", "xn--bcher-kva.example"] {
+            assert!(is_host_name(good), "{good}");
+        }
+        let long = format!("{}.test", "a".repeat(64));
+        for bad in [
+            "",
+            ".",
+            "a..b",
+            "a.",
+            ".a",
+            "-a.b",
+            "a-.b",
+            "A.test",
+            "a_b.test",
+            "a b",
+            "http://a",
+            "a:80",
+            "127.0.0.1",
+            &long,
+        ] {
+            assert!(!is_host_name(bad), "{bad}");
         }
     }
 

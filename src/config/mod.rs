@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::error::{Error, Result};
-use crate::ident::Ident;
+use crate::ident::{Ident, is_host_name};
 
 const DEFAULTS: &str = include_str!("default.toml");
 const MASK: &str = "********";
@@ -214,6 +214,12 @@ impl Config {
         if Ident::new(&*self.instance).is_err() || self.instance.len() > 16 {
             return bad("instance", "must be at most 16 lower-case letters, digits or `_`, starting with a letter");
         }
+        if !is_host_name(&self.domain) {
+            return bad("domain", "must be a host name in small letters, such as example.com, without scheme and port");
+        }
+        if !(60..=3600).contains(&self.auth.access_token_seconds) {
+            return bad("auth.access_token_seconds", "must be from 60 to 3600");
+        }
         if self.database.tenant_connections == 0 || self.database.bucket_pool == 0 || self.database.control_pool < 2 {
             return bad("database", "needs at least 1 connection per bucket and tenant, and 2 for control");
         }
@@ -232,4 +238,27 @@ pub fn variable(name: &str) -> Option<String> {
 /// `DATABASE_POOL_SIZE` names `database.pool_size`: sections are single words.
 fn dotted(variable: &str) -> String {
     variable.to_ascii_lowercase().replacen('_', ".", 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_that_cannot_work_is_refused_by_its_name() {
+        let refusal = |key: &str, value: &str| {
+            let layers = Layers(Figment::new().merge(Toml::string(DEFAULTS))).with(key, value);
+            layers.read().err().map(|error| error.message().into_owned())
+        };
+        for (key, bad, good) in [
+            ("domain", "https://example.com", "example.com"),
+            ("domain", "example.com:8080", "localhost"),
+            ("auth.access_token_seconds", "59", "60"),
+            ("auth.access_token_seconds", "3601", "3600"),
+        ] {
+            let said = refusal(key, bad).unwrap_or_else(|| panic!("{key} = {bad} is accepted"));
+            assert!(said.contains(&format!("The setting `{key}` must be ")), "{said}");
+            assert_eq!(refusal(key, good), None, "{key} = {good}");
+        }
+    }
 }
