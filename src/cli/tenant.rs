@@ -61,10 +61,14 @@ enum TenantCommand {
         confirm: Option<String>,
     },
     /// Open a suspended tenant again
-    #[command(before_help = "Examples:\n  insula tenant resume acme")]
+    #[command(before_help = "Examples:\n  insula tenant resume acme\n  \
+                             insula tenant resume acme --reason 'Bill of May is paid'")]
     Resume {
         /// Its subdomain
         subdomain: String,
+        /// Why, for the journal
+        #[arg(long, default_value = "")]
+        reason: String,
     },
     /// Set a user's password and end the user's sessions
     #[command(before_help = "Examples:\n  insula tenant password acme --password-stdin < password.txt\n  \
@@ -132,12 +136,13 @@ pub(super) async fn run(context: &Context, args: TenantArgs) -> Result<Exit> {
             let id = tenant_find(&platform, &subdomain).await?;
             let what = format!("All users of `{subdomain}` will be refused.");
             context.out.confirm_name(&what, &subdomain, confirm.as_deref())?;
-            tenant_suspend(&platform, id, &reason).await?;
+            tenant_suspend(&platform, id, &reason, &context.actor()).await?;
             changed(context, &platform, &subdomain, "suspended").await?;
         }
-        TenantCommand::Resume { subdomain } => {
+        TenantCommand::Resume { subdomain, reason } => {
             let platform = context.platform().await?;
-            tenant_resume(&platform, tenant_find(&platform, &subdomain).await?).await?;
+            let id = tenant_find(&platform, &subdomain).await?;
+            tenant_resume(&platform, id, &reason, &context.actor()).await?;
             changed(context, &platform, &subdomain, "active again").await?;
         }
         TenantCommand::Password { subdomain, user, password } => {

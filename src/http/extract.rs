@@ -3,10 +3,11 @@
 use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
 
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::extract::{FromRequestParts, Path, RawPathParams};
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, IF_MATCH, IF_NONE_MATCH, USER_AGENT};
 use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
 
 use super::error::Problem;
 use super::front::Context;
@@ -69,6 +70,9 @@ pub struct Staff(pub Operator);
 
 /// An operator who may change tenants.
 pub struct TenantAdmin(pub Operator);
+
+/// Parts of the path; what is not UTF-8 is refused as a problem.
+pub struct InPath<T>(pub T);
 
 /// A verb as a type.
 pub trait OnResource: Send + Sync {
@@ -195,11 +199,13 @@ impl SignedIn {
 }
 
 async fn path(parts: &mut Parts, name: &str) -> Result<String> {
-    let names = RawPathParams::from_request_parts(parts, &())
-        .await
-        .map_err(|_| Error::malformed("The path is not valid UTF-8."))?;
+    let names = RawPathParams::from_request_parts(parts, &()).await.map_err(|_| not_utf8())?;
     let value = names.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_owned());
     value.ok_or_else(|| Error::internal(format!("the route has no {name}")))
+}
+
+fn not_utf8() -> Error {
+    Error::malformed("The path is not valid UTF-8.")
 }
 
 fn resource(app: &App, name: &str) -> Result<Arc<Resource>> {
@@ -299,6 +305,15 @@ impl FromRequestParts<Arc<App>> for TenantAdmin {
         Err(Error::forbidden("Your role does not allow this.")
             .hint("It needs an operator of role owner or support.")
             .into())
+    }
+}
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Arc<App>> for InPath<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let parsed = Path::from_request_parts(parts, app).await;
+        parsed.map(|Path(found)| Self(found)).map_err(|_| not_utf8().into())
     }
 }
 

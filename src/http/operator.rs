@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{HeaderValue, LOCATION};
 use axum::response::{IntoResponse, Response};
@@ -12,7 +12,7 @@ use serde_json::json as object;
 use uuid::Uuid;
 
 use super::error::Problem;
-use super::extract::{Staff, TenantAdmin};
+use super::extract::{InPath, Staff, TenantAdmin};
 use super::json::{Json, json};
 use crate::app::App;
 use crate::auth::Credentials;
@@ -69,7 +69,7 @@ struct Listed {
 }
 
 /// `GET /api/v1/tenants/{id}`
-pub async fn tenant(State(app): State<Arc<App>>, _: Staff, Path(id): Path<String>) -> Answer {
+pub async fn tenant(State(app): State<Arc<App>>, _: Staff, InPath(id): InPath<String>) -> Answer {
     show(&app, tenant_key(&id)?).await
 }
 
@@ -124,7 +124,7 @@ pub async fn tenant_create(
     Ok(response)
 }
 
-/// Why a tenant is closed.
+/// Why a tenant is closed or opened again.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reason {
@@ -135,20 +135,25 @@ pub struct Reason {
 /// `POST /api/v1/tenants/{id}/actions/suspend`
 pub async fn suspend(
     State(app): State<Arc<App>>,
-    _: TenantAdmin,
-    Path(id): Path<String>,
+    TenantAdmin(operator): TenantAdmin,
+    InPath(id): InPath<String>,
     Json(form): Json<Reason>,
 ) -> Answer {
     let id = tenant_key(&id)?;
-    ops::tenant_suspend(&app.platform, id, &form.reason).await?;
+    ops::tenant_suspend(&app.platform, id, &form.reason, &actor(&operator.email)).await?;
     app.tenants.forget(id);
     show(&app, id).await
 }
 
 /// `POST /api/v1/tenants/{id}/actions/resume`
-pub async fn resume(State(app): State<Arc<App>>, _: TenantAdmin, Path(id): Path<String>) -> Answer {
+pub async fn resume(
+    State(app): State<Arc<App>>,
+    TenantAdmin(operator): TenantAdmin,
+    InPath(id): InPath<String>,
+    Json(form): Json<Reason>,
+) -> Answer {
     let id = tenant_key(&id)?;
-    ops::tenant_resume(&app.platform, id).await?;
+    ops::tenant_resume(&app.platform, id, &form.reason, &actor(&operator.email)).await?;
     app.tenants.forget(id);
     show(&app, id).await
 }
@@ -157,7 +162,7 @@ pub async fn resume(State(app): State<Arc<App>>, _: TenantAdmin, Path(id): Path<
 pub async fn module_enable(
     State(app): State<Arc<App>>,
     TenantAdmin(operator): TenantAdmin,
-    Path((id, code)): Path<(String, String)>,
+    InPath((id, code)): InPath<(String, String)>,
 ) -> Answer {
     let tenant = find(&app, &id).await?;
     ops::module_enable(&app.platform, &tenant, &code, &actor(&operator.email)).await?;
@@ -171,7 +176,7 @@ pub async fn module_enable(
 pub async fn module_disable(
     State(app): State<Arc<App>>,
     TenantAdmin(operator): TenantAdmin,
-    Path((id, code)): Path<(String, String)>,
+    InPath((id, code)): InPath<(String, String)>,
 ) -> Answer {
     let tenant = find(&app, &id).await?;
     ops::module_disable(&app.platform, &tenant, &code, &actor(&operator.email)).await?;

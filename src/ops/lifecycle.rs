@@ -1,5 +1,6 @@
-//! Tenants closed for now and opened again.
+//! Tenants closed for now and opened again, each with its reason in the journal.
 
+use serde_json::json;
 use uuid::Uuid;
 
 use super::Platform;
@@ -7,25 +8,46 @@ use crate::error::{Error, Result};
 use crate::tenant::tenant_not_found;
 
 /// Closes a tenant; every process refuses it within a second.
-pub async fn tenant_suspend(platform: &Platform, tenant: Uuid, reason: &str) -> Result<()> {
+pub async fn tenant_suspend(platform: &Platform, tenant: Uuid, reason: &str, actor: &str) -> Result<()> {
     if reason.trim().is_empty() {
         return Err(Error::validation().field("#/reason", "required", "is required: the customer will ask why"));
     }
-    change(platform, tenant, "active", "suspended", Some(reason.trim())).await
+    let change = Change { kind: "tenant.suspend", from: "active", to: "suspended", reason: Some(reason.trim()) };
+    change.make(platform, tenant, actor).await
 }
 
-/// Opens a suspended tenant again.
-pub async fn tenant_resume(platform: &Platform, tenant: Uuid) -> Result<()> {
-    change(platform, tenant, "suspended", "active", None).await
+/// Opens a suspended tenant again; a reason is welcome.
+pub async fn tenant_resume(platform: &Platform, tenant: Uuid, reason: &str, actor: &str) -> Result<()> {
+    let reason = Some(reason.trim()).filter(|reason| !reason.is_empty());
+    let change = Change { kind: "tenant.resume", from: "suspended", to: "active", reason };
+    change.make(platform, tenant, actor).await
 }
 
-async fn change(platform: &Platform, tenant: Uuid, from: &str, to: &str, reason: Option<&str>) -> Result<()> {
-    let mut control = platform.database.control().await?;
-    let sql = "update public.tenants set state = $3, suspended_reason = $4 where id = $1 and state = $2";
-    if control.execute(sql, &[&tenant, &from, &to, &reason]).await? == 1 {
-        return Ok(());
+struct Change<'a> {
+    kind: &'a str,
+    from: &'a str,
+    to: &'a str,
+    reason: Option<&'a str>,
+}
+
+impl Change<'_> {
+    /// The new state and its row in `public.operations`, in one statement.
+    async fn make(&self, platform: &Platform, tenant: Uuid, actor: &str) -> Result<()> {
+        let sql = "with changed as (
+              update public.tenants
+              set state = $3, suspended_reason = case when $3 = 'suspended' then $4 end
+              where id = $1 and state = $2
+              returning subdomain)
+            insert into public.operations (kind, tenant_id, subject, state, input, actor, finished_at)
+            select $5, $1, subdomain, 'succeeded', $6, $7, now() from changed";
+        let Self { kind, from, to, reason } = self;
+        let input = json!({ "reason": reason });
+        let mut control = platform.database.control().await?;
+        if control.execute(sql, &[&tenant, from, to, reason, kind, &input, &actor]).await? == 1 {
+            return Ok(());
+        }
+        let row = control.query_opt("select state from public.tenants where id = $1", &[&tenant]).await?;
+        let state: String = row.ok_or_else(tenant_not_found)?.get(0);
+        Err(Error::conflict(format!("The tenant is {state}, not {from}.")))
     }
-    let row = control.query_opt("select state from public.tenants where id = $1", &[&tenant]).await?;
-    let state: String = row.ok_or_else(tenant_not_found)?.get(0);
-    Err(Error::conflict(format!("The tenant is {state}, not {from}.")))
 }

@@ -169,9 +169,38 @@ async fn a_suspended_tenant_is_closed_until_it_is_resumed() {
     assert_eq!(act("suspend", json!({ "reason": "again" })).await.problem(409)["code"], "conflict");
     world.user("techstart", "owner").await.get("/api/v1/contacts").await.ok();
 
-    let open = act("resume", json!({})).await.ok();
+    assert_eq!(act("resume", json!({ "why": "paid" })).await.problem(422)["errors"][0]["pointer"], "#/why");
+    let open = act("resume", json!({ "reason": "it is paid" })).await.ok();
     assert_eq!((&open["state"], &open["suspended_reason"]), (&json!("active"), &json!(null)));
     user.get("/api/v1/contacts").await.ok();
+
+    let sql = "select kind || ': ' || (input ->> 'reason') || ', ' || actor from public.operations
+        where kind in ('tenant.suspend', 'tenant.resume') and subject = 'acme' and state = 'succeeded' order by created_at";
+    let rows = world.superuser().await.query(sql, &[]).await.unwrap();
+    let history: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    assert_eq!(
+        history,
+        [
+            "tenant.suspend: the bill of May, operator operator@insula.test",
+            "tenant.resume: it is paid, operator operator@insula.test"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_text_is_refused_like_any_other_request() {
+    let world = World::new().await;
+    let staff = world.staff().await;
+    let id = world.tenant_id("acme").await;
+    for path in ["%ff".to_owned(), "%ff/actions/suspend".to_owned(), format!("{id}/modules/%ff")] {
+        let method = match path.split('/').nth(1) {
+            None => Method::GET,
+            Some("actions") => Method::POST,
+            Some(_) => Method::PUT,
+        };
+        let answer = staff.request(method, &format!("/api/v1/tenants/{path}")).json(&json!({})).send().await;
+        assert_eq!(answer.problem(400)["detail"], "The path is not valid UTF-8.", "{path}");
+    }
 }
 
 #[tokio::test]

@@ -28,12 +28,7 @@ pub fn describe(changes_tenants: bool, endpoint: &Endpoint) -> Option<Operation>
         _ if !changes_tenants => None,
         ("POST", "/api/v1/tenants") => Some(create()),
         ("POST", "/api/v1/tenants/{id}/actions/suspend") => Some(suspend()),
-        ("POST", "/api/v1/tenants/{id}/actions/resume") => Some(
-            Operation::new(TENANTS, "tenants.resume", "Resume a suspended tenant")
-                .with(id())
-                .answer(200, "The tenant.", tenant())
-                .problems(&[409]),
-        ),
+        ("POST", "/api/v1/tenants/{id}/actions/resume") => Some(resume()),
         ("PUT", "/api/v1/tenants/{id}/modules/{code}") => Some(
             Operation::new(TENANTS, "tenants.modules.enable", "Enable a module for a tenant")
                 .with(id())
@@ -104,6 +99,19 @@ fn suspend() -> Operation {
     });
     Operation::new(TENANTS, "tenants.suspend", "Suspend a tenant")
         .about("Its users get 403 `tenant_suspended` at once; its data is kept.")
+        .with(id())
+        .body(body)
+        .answer(200, "The tenant.", tenant())
+        .problems(&[409])
+}
+
+fn resume() -> Operation {
+    let body = json!({
+        "type": "object",
+        "properties": { "reason": { "type": "string", "default": "", "examples": ["The invoice of March is paid."] } },
+        "additionalProperties": false,
+    });
+    Operation::new(TENANTS, "tenants.resume", "Resume a suspended tenant")
         .with(id())
         .body(body)
         .answer(200, "The tenant.", tenant())
