@@ -84,5 +84,6 @@ async fn migrate_tenant(platform: &Platform, items: &[Pending]) -> Result<()> {
     sql.push_str(modules::LEAVE_SEAT);
     tx.batch(&sql).await?;
     modules::record_versions(&mut tx, place.tenant, &packs).await?;
+    modules::give_rights(platform, &mut tx, place).await?;
     Ok(tx.commit().await?)
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::Platform;
 use crate::db::{Failure, Place, Transaction};
 use crate::error::{Error, Kind, Result, nearest};
-use crate::pack::{Catalog, Pack, disable_sql, enable_sql, install_sql};
+use crate::pack::{Catalog, Pack, disable_sql, enable_sql, install_sql, no_rights_sql};
 use crate::tenant::{State, Tenant, tenant_not_found};
 
 /// Ends what [`seat_sql`] began, in the same transaction.
@@ -113,6 +113,27 @@ async fn install_missing(platform: &Platform, tx: &mut Transaction, tenant: &Ten
     sql.push_str(LEAVE_SEAT);
     tx.batch(&sql).await?;
     Ok(record_versions(tx, tenant.id, &added).await?)
+}
+
+/// Gives the tenant's role what the manifests of its packs give, and no more; packs of modules that are switched off can
+/// only be read.
+pub(super) async fn give_rights(platform: &Platform, tx: &mut Transaction, place: &Place) -> Result<()> {
+    let sql = "select p.pack, coalesce(not o.enabled and coalesce(o.expires_at > $2, true), false)
+        from public.tenant_packs p
+        left join public.tenant_module_overrides o on o.tenant_id = p.tenant_id and o.module_code = p.pack
+        where p.tenant_id = $1";
+    let installed = tx.query(sql, &[&place.tenant, &SystemTime::now()]).await?;
+    let mut sql = seat_sql(place);
+    sql.push_str(&no_rights_sql(place));
+    for row in installed {
+        let Some(pack) = platform.catalog.packs().get(row.get(0)) else { continue };
+        sql.push_str(&enable_sql(&platform.catalog, pack, place)?);
+        if row.get(1) {
+            sql.push_str(&disable_sql(pack, place)?);
+        }
+    }
+    sql.push_str(LEAVE_SEAT);
+    Ok(tx.batch(&sql).await?)
 }
 
 /// Switches a module off: its tables stay and can only be read.

@@ -42,6 +42,17 @@ pub fn enable_sql(catalog: &Catalog, pack: &Pack, place: &Place) -> Result<Strin
     rights(catalog, pack, place)
 }
 
+/// Takes away every right that the tenant's role has in its schema: the start of giving those of the newest manifests,
+/// so that one which a manifest no longer gives does not stay.
+pub fn no_rights_sql(place: &Place) -> String {
+    let Place { schema, role, .. } = place;
+    format!(
+        "revoke all on all tables in schema {schema} from {role};
+         revoke all on all routines in schema {schema} from {role};
+         "
+    )
+}
+
 /// Leaves the pack's tables readable only, whatever the service above would allow.
 pub fn disable_sql(pack: &Pack, place: &Place) -> Result<String> {
     let mut sql = String::new();

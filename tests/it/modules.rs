@@ -1,5 +1,8 @@
 //! Modules of a tenant: on with their tables, off without losing a row, never without what they need.
 
+use std::path::Path;
+
+use insula::app::migrate_everything;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
@@ -276,4 +279,69 @@ async fn a_tenant_that_is_not_made_yet_has_no_modules_to_switch() {
     }
     let path = format!("/api/v1/tenants/{tenant}/actions/suspend");
     assert_eq!(staff.post(&path, json!({ "reason": "x" })).await.problem(409)["code"], "conflict");
+}
+
+const PARCELS: &str = r#"code = "oms_fulfillment"
+name = "Parcels"
+requires = ["system_admin"]
+
+[resource.parcels]
+table = "oms_parcel"
+readonly = ["state"]
+
+[role.packer]
+name = "Packer"
+grants = ["parcels.*"]
+"#;
+
+const PARCEL: &str = "create table oms_parcel (
+  id uuid primary key default uuid_v7(),
+  title text not null,
+  state text not null default 'packed'
+);";
+
+/// Brings the world to a version of a pack that only a folder holds.
+async fn release(world: &World, version: usize) -> Vec<String> {
+    let folder =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("parcels-{}-{}", std::process::id(), world.database));
+    let pack = folder.join("oms_fulfillment");
+    std::fs::create_dir_all(&pack).unwrap();
+    std::fs::write(pack.join("pack.toml"), PARCELS).unwrap();
+    std::fs::write(pack.join("V1__parcels.sql"), PARCEL).unwrap();
+    for next in 2..=version {
+        let sql = format!("comment on table oms_parcel is 'parcels of version {next}';");
+        std::fs::write(pack.join(format!("V{next}__comment.sql")), sql).unwrap();
+    }
+    let mut config = world.app.config.clone();
+    config.packs.path = folder.to_str().unwrap().to_owned();
+    let done = migrate_everything(&config).await;
+    std::fs::remove_dir_all(folder).unwrap();
+    done.unwrap()
+}
+
+#[tokio::test]
+async fn a_newer_pack_gives_the_rights_of_its_manifest_and_opens_nothing_that_is_off() {
+    let world = World::new().await;
+    let superuser = world.superuser().await;
+    let denied = Err(SqlState::INSUFFICIENT_PRIVILEGE);
+    let (look, write) = ("select id from oms_parcel", "update oms_parcel set title = title");
+    let forge = "update oms_parcel set state = 'sent'";
+    assert_eq!(release(&world, 1).await, ["testcompany: oms_fulfillment 0 → 1"]);
+    let given = rights(&superuser, "tenant_testcompany").await;
+    assert_eq!(as_tenant(&superuser, "testcompany", write).await, Ok(()));
+
+    // As if version 1 had given more than version 2 does.
+    let more = "grant update (state) on tenant_testcompany.oms_parcel to it_t_testcompany";
+    superuser.batch_execute(more).await.unwrap();
+    assert_eq!(as_tenant(&superuser, "testcompany", forge).await, Ok(()));
+    release(&world, 2).await;
+    assert_eq!(as_tenant(&superuser, "testcompany", forge).await, denied);
+    assert_eq!(rights(&superuser, "tenant_testcompany").await, given);
+
+    let off = "insert into public.tenant_module_overrides (tenant_id, module_code, enabled, reason, actor)
+        select id, 'oms_fulfillment', false, 'switched off', 'test' from public.tenants where subdomain = 'testcompany'";
+    superuser.batch_execute(off).await.unwrap();
+    release(&world, 3).await;
+    assert_eq!(as_tenant(&superuser, "testcompany", look).await, Ok(()));
+    assert_eq!(as_tenant(&superuser, "testcompany", write).await, denied, "what is off can only be read");
 }
