@@ -37,6 +37,7 @@ async fn places_of_work_form_a_tree_of_valid_locations() {
             ("POST", "locations", json!({ "code": "too-long", "name": "Twin", "kind": "market" })),
             ("PATCH", &store_path, json!({ "state_code": "27" })),
             ("PATCH", &store_path, json!({ "timezone": "Asia/Bangalor" })),
+            ("PATCH", &store_path, json!({ "timezone": "UTC+3" })),
             ("PATCH", &store_path, json!({ "address": ["no", "object"] })),
             ("PATCH", &store_path, json!({ "parent_id": room })),
             ("PATCH", &store_path, json!({ "parent_id": store })),
@@ -54,6 +55,8 @@ async fn places_of_work_form_a_tree_of_valid_locations() {
     422 validation_failed: 2 fields need attention.
       #/gstin invalid_value: must begin with the state code of the location
       #/state_code invalid_value: must begin with the state code of the location
+    422 validation_failed: 1 field needs attention.
+      #/timezone timezone: must be a time zone such as Asia/Kolkata
     422 validation_failed: 1 field needs attention.
       #/timezone timezone: must be a time zone such as Asia/Kolkata
     422 validation_failed: 1 field needs attention.
@@ -98,6 +101,7 @@ async fn settings_hold_checked_values() {
             ("POST", "settings", json!({ "key": "empty" })),
             ("PATCH", "settings/currency", json!({ "value": "KWD" })),
             ("PATCH", "settings/fy_start_month", json!({ "value": 13 })),
+            ("PATCH", "settings/fy_start_month", json!({ "value": 4.0 })),
             ("PATCH", "settings/fy_start_month", json!({ "value": null })),
             ("PATCH", "settings/unknown", json!({ "value": 1 })),
         ],
@@ -113,6 +117,9 @@ async fn settings_hold_checked_values() {
     422 validation_failed: 2 fields need attention.
       #/key invalid_value: must be a currency code of three letters with at most two decimals
       #/value invalid_value: must be a currency code of three letters with at most two decimals
+    422 validation_failed: 2 fields need attention.
+      #/key invalid_value: must be a month from 1 to 12
+      #/value invalid_value: must be a month from 1 to 12
     422 validation_failed: 2 fields need attention.
       #/key invalid_value: must be a month from 1 to 12
       #/value invalid_value: must be a month from 1 to 12
