@@ -128,14 +128,14 @@ impl Authenticator {
         if !self.hasher.verify(credentials.password, hash).await? {
             return Err(wrong_credentials());
         }
-        let user = account.map(|account| account.user).ok_or_else(wrong_credentials)?;
-        self.open_session(tenant.id, &tenant.place, user, client).await
+        let account = account.ok_or_else(wrong_credentials)?;
+        self.open_session(tenant.id, &tenant.place, account, client).await
     }
 
     /// Opens a session for a user whose identity is proven otherwise: who signed up just now, a demo.
     pub async fn sign_in_known(&self, tenant: Uuid, place: &Arc<Place>, email: &str) -> Result<SignedIn<User>> {
         let account = self.account(place, email).await?.ok_or_else(Error::not_found)?;
-        self.open_session(tenant, place, account.user, &Client::default()).await
+        self.open_session(tenant, place, account, &Client::default()).await
     }
 
     async fn account(&self, place: &Arc<Place>, email: &str) -> Result<Option<Account>> {
@@ -146,27 +146,32 @@ impl Authenticator {
         answer.body.map(|body| serde_json::from_str(&body)).transpose().map_err(Error::internal)
     }
 
+    /// A session for who proved the account's password. One that was changed meanwhile proves nothing any more.
     async fn open_session(
         &self,
         tenant: Uuid,
         place: &Arc<Place>,
-        user: User,
+        Account { user, password_hash }: Account,
         client: &Client,
     ) -> Result<SignedIn<User>> {
         let session = Uuid::now_v7();
-        let mut sql = Sql::new("with seen as (update sys_user set last_login_at = now() where id = ");
-        sql.bind(Value::text(user.id.to_string()));
-        sql.push(
-            " returning id), made as (insert into sys_session (id, user_id, expires_at, user_agent, address) select ",
-        );
-        sql.bind(Value::text(session.to_string())).push("::uuid, id, now() + make_interval(secs => ");
-        sql.bind(Value::text(self.life.as_secs().to_string())).push("::int), ");
-        sql.bind(optional(client.agent.clone()))
-            .push("::text, ")
-            .bind(optional(client.address.map(|ip| ip.to_string())));
-        sql.push("::inet from seen returning 1) select count(*), null::text from made");
+        let input = [
+            Value::text(user.id.to_string()),
+            Value::text(password_hash),
+            Value::text(session.to_string()),
+            Value::text(self.life.as_secs().to_string()),
+            optional(client.agent.clone()),
+            optional(client.address.map(|ip| ip.to_string())),
+        ];
+        let mut sql = Sql::new("with input (user_id, password_hash, id, life, agent, address) as (values (");
+        for (at, value) in input.into_iter().enumerate() {
+            sql.push(if at > 0 { ", " } else { "" }).bind(value).push("::text");
+        }
+        sql.push(")").push(include_str!("session.sql"));
         let scope = Scope::write(place.clone(), Seat::Owner, Acting::service(), self.database.statement_timeout());
-        self.database.run(&scope, &sql).await?;
+        if self.database.run(&scope, &sql).await?.count == 0 {
+            return Err(wrong_credentials());
+        }
         let access_token = self.token(Audience::Tenant, user.id, session, Some(tenant))?;
         Ok(SignedIn { access_token, token_type: "Bearer", expires_in: self.life.as_secs(), user })
     }
@@ -179,9 +184,14 @@ impl Authenticator {
         if !self.hasher.verify(credentials.password, hash).await? {
             return Err(wrong_credentials());
         }
-        let user = operator(&row.ok_or_else(wrong_credentials)?)?;
-        let sql = "update public.operators set last_login_at = now() where id = $1";
-        self.database.control().await?.execute(sql, &[&user.id]).await?;
+        let row = row.ok_or_else(wrong_credentials)?;
+        let user = operator(&row)?;
+        let sql = "update public.operators set last_login_at = now()
+            where id = $1 and state = 'active' and password_hash = $2";
+        let proven = row.get::<_, &str>(4);
+        if self.database.control().await?.execute(sql, &[&user.id, &proven]).await? == 0 {
+            return Err(wrong_credentials());
+        }
         let access_token = self.token(Audience::Operator, user.id, Uuid::now_v7(), None)?;
         Ok(SignedIn { access_token, token_type: "Bearer", expires_in: self.life.as_secs(), user })
     }

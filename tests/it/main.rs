@@ -46,6 +46,7 @@ mod replacing;
 mod report_parameters;
 mod resolution;
 mod round_trips;
+mod sign_in;
 mod system_admin;
 mod tls;
 mod versions;
