@@ -98,6 +98,7 @@ pub async fn signup(
         actor: format!("signup {}", context.address),
     };
     let made = tenant_create(&app.platform, new).await?;
+    app.tenants.forget_new(made.id, &made.subdomain);
     let signed_in = app.authenticator.sign_in_known(made.id, &made.place, &email).await?;
     let url = app.tenant_url(&made.subdomain);
     let body = object!({

@@ -118,6 +118,7 @@ pub async fn tenant_create(
         actor: actor(&operator.email),
     };
     let made = ops::tenant_create(&app.platform, new).await?;
+    app.tenants.forget_new(made.id, &made.subdomain);
     let mut response = json(StatusCode::CREATED, &ops::tenant_show(&app.platform, made.id).await?)?;
     let location = HeaderValue::from_str(&format!("/api/v1/tenants/{}", made.id)).map_err(Error::internal)?;
     response.headers_mut().insert(LOCATION, location);

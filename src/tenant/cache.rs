@@ -20,6 +20,9 @@ const GENERATIONS: usize = 1024;
 /// How often a load that was overtaken by news is repeated before its answer is given without being kept.
 const ATTEMPTS: usize = 3;
 
+/// How long the outcome of a load is kept for those who waited for it.
+const JOINING: Duration = Duration::from_secs(1);
+
 /// A key of a cache, and what news about it names: often the key itself, or something that stands for many keys.
 pub trait Key: Hash + Eq + Clone + Send + Sync + 'static {
     /// What is invalidated together.
@@ -70,6 +73,8 @@ impl<V> Entry<V> {
 /// A bounded cache; answers are at most `lifetime` old even when news is lost.
 pub struct Cache<K, V> {
     entries: moka::future::Cache<K, Entry<V>>,
+    /// Loads under way, apart from the entries: while one runs, and when it fails, the last answer is still there.
+    loading: moka::future::Cache<K, Entry<V>>,
     generations: Box<[AtomicU64]>,
     hasher: RandomState,
     lifetime: Duration,
@@ -82,9 +87,10 @@ where
 {
     /// An empty cache. While the database is down, answers up to twice `lifetime` old are served.
     pub fn new(lifetime: Duration, capacity: u64) -> Self {
-        let entries = moka::future::Cache::builder().max_capacity(capacity).time_to_live(lifetime * 2).build();
+        let kept = |time| moka::future::Cache::builder().max_capacity(capacity).time_to_live(time).build();
+        let (entries, loading) = (kept(lifetime * 2), kept(JOINING));
         let generations = (0..GENERATIONS).map(|_| AtomicU64::new(0)).collect();
-        Self { entries, generations, hasher: RandomState::new(), lifetime }
+        Self { entries, loading, generations, hasher: RandomState::new(), lifetime }
     }
 
     /// The answer for `key`, loading it once for all who wait. Failures are not kept.
@@ -128,13 +134,15 @@ where
     {
         let mut attempt = 1;
         loop {
-            self.entries.invalidate(key).await;
+            self.loading.invalidate(key).await;
             let loading = async {
                 let generation = self.generation(key.group()).load(Ordering::Acquire);
                 let Loaded { value, valid_for } = load().await?;
-                Ok(Entry { value, generation, loaded: Instant::now(), valid_for })
+                let entry = Entry { value, generation, loaded: Instant::now(), valid_for };
+                self.entries.insert(key.clone(), entry.clone()).await;
+                Ok(entry)
             };
-            match self.entries.try_get_with(key.clone(), loading).await {
+            match self.loading.try_get_with(key.clone(), loading).await {
                 Ok(entry) if self.is_current(key, &entry) || attempt == ATTEMPTS => return Ok(entry.value),
                 Ok(_) => attempt += 1,
                 Err(error) => return self.last_known(key, stale, Arc::unwrap_or_clone(error)),
@@ -212,14 +220,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn with_the_database_down_the_last_answer_stands_unless_revoked() {
-        let cache = Cache::<Uuid, usize>::new(Duration::ZERO, 100);
-        let loads = AtomicUsize::new(0);
-        let entry = Entry { value: 7, generation: 0, loaded: Instant::now(), valid_for: None };
-        let down = || Error::unavailable("down");
-        assert_eq!(cache.last_known(&ONE, Some(entry.clone()), down()).unwrap(), 7);
+    async fn with_the_database_down_the_last_answer_stands_for_everybody_unless_revoked() {
+        let (cache, loads) = (Cache::<Uuid, usize>::new(Duration::from_secs(60), 100), AtomicUsize::new(7));
+        let up = || async { Ok(counted(&loads)) };
+        for key in [ONE, TWO] {
+            cache.get(&key, up).await.unwrap();
+        }
+        // The answers come of age.
+        for key in [ONE, TWO] {
+            let entry = cache.entries.get(&key).await.unwrap();
+            let aged = Entry { loaded: entry.loaded.checked_sub(Duration::from_secs(61)).unwrap(), ..entry };
+            cache.entries.insert(key, aged).await;
+        }
+        let down = || async {
+            tokio::task::yield_now().await;
+            Err::<Loaded<usize>, _>(Error::unavailable("down"))
+        };
+        for _ in 0..3 {
+            assert_eq!(cache.get(&ONE, down).await.unwrap(), 7, "one after the other");
+        }
+        let all = futures_util::future::join_all((0..100).map(|_| cache.get(&ONE, down))).await;
+        assert!(all.into_iter().all(|value| value.unwrap() == 7), "and all at once");
         cache.invalidate(&ONE);
-        assert!(cache.last_known(&ONE, Some(entry), down()).is_err());
-        assert_eq!(loads.load(Ordering::SeqCst), 0);
+        assert!(cache.get(&ONE, down).await.is_err(), "what was revoked is not served");
+        assert!(cache.get(&ONE, down).await.is_err());
+        assert_eq!(cache.get(&TWO, down).await.unwrap(), 8);
+        assert_eq!(cache.get(&TWO, up).await.unwrap(), 9, "and back again");
     }
 }

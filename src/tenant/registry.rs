@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -96,11 +97,18 @@ pub fn tenant_not_found() -> Error {
     Error::new(Kind::NotFound, "tenant_not_found", "There is no account under this address.")
 }
 
-/// The registry, cached: names to keys, keys to tenants.
+/// How long it is remembered that there is no tenant of a name or key, unless news say otherwise.
+const UNKNOWN: Duration = Duration::from_secs(5);
+
+/// Look-ups of names at once: made-up hosts must not take all connections to the registry.
+const NAME_LOOKUPS: usize = 2;
+
+/// The registry, cached: names to keys, keys to tenants; that there is none is an answer too.
 pub struct Tenants {
     database: Database,
-    names: Cache<String, Uuid>,
-    tenants: Cache<Uuid, Arc<Tenant>>,
+    names: Cache<String, Option<Uuid>>,
+    tenants: Cache<Uuid, Option<Arc<Tenant>>>,
+    lookups: Semaphore,
 }
 
 impl Tenants {
@@ -108,7 +116,7 @@ impl Tenants {
     pub fn new(database: Database, settings: &config::Cache) -> Self {
         let lifetime = Duration::from_secs(settings.seconds);
         let (names, tenants) = (Cache::new(lifetime, settings.capacity), Cache::new(lifetime, settings.capacity));
-        Self { database, names, tenants }
+        Self { database, names, tenants, lookups: Semaphore::new(NAME_LOOKUPS) }
     }
 
     /// The tenant that a host means, if the host is a tenant's at all.
@@ -138,29 +146,36 @@ impl Tenants {
     async fn by_name(&self, name: &str, sql: &'static str) -> Result<Arc<Tenant>> {
         let key = name.to_owned();
         let id = self.names.get(&key, || self.find(name, sql)).await?;
-        self.by_id(id).await
+        self.by_id(id.ok_or_else(tenant_not_found)?).await
     }
 
-    async fn find(&self, name: &str, sql: &'static str) -> Result<Loaded<Uuid>> {
-        let row = self.database.look_up(sql, &[&name]).await?.pop().ok_or_else(tenant_not_found)?;
-        Ok(Loaded { value: row.get(0), valid_for: None })
+    async fn find(&self, name: &str, sql: &'static str) -> Result<Loaded<Option<Uuid>>> {
+        let _turn = self.lookups.acquire().await.map_err(Error::internal)?;
+        let row = self.database.look_up(sql, &[&name]).await?.pop();
+        Ok(found(row.map(|row| row.get(0))))
     }
 
     /// The tenant of a key.
     pub async fn by_id(&self, id: Uuid) -> Result<Arc<Tenant>> {
-        self.tenants.get(&id, || self.load(id)).await
+        self.tenants.get(&id, || self.load(id)).await?.ok_or_else(tenant_not_found)
     }
 
-    async fn load(&self, id: Uuid) -> Result<Loaded<Arc<Tenant>>> {
+    async fn load(&self, id: Uuid) -> Result<Loaded<Option<Arc<Tenant>>>> {
         let sql = format!(
             "select {COLUMNS} from public.tenants t join public.buckets b on b.id = t.bucket_id where t.id = $1"
         );
-        let row = self.database.look_up(&sql, &[&id]).await?.pop().ok_or_else(tenant_not_found)?;
-        Ok(Loaded { value: Arc::new(Tenant::read(&row)?), valid_for: None })
+        let row = self.database.look_up(&sql, &[&id]).await?.pop();
+        Ok(found(row.map(|row| Tenant::read(&row).map(Arc::new)).transpose()?))
     }
 
     /// Drops the answer for a tenant at once, without waiting for the news of an own change.
     pub fn forget(&self, id: Uuid) {
+        self.tenants.invalidate(&id);
+    }
+
+    /// Drops what is known of a tenant made just now, among it that there was none.
+    pub fn forget_new(&self, id: Uuid, subdomain: &str) {
+        self.names.invalidate(&subdomain.to_owned());
         self.tenants.invalidate(&id);
     }
 
@@ -179,4 +194,9 @@ impl Tenants {
             }
         }
     }
+}
+
+fn found<V>(value: Option<V>) -> Loaded<Option<V>> {
+    let valid_for = value.is_none().then_some(UNKNOWN);
+    Loaded { value, valid_for }
 }

@@ -209,3 +209,36 @@ async fn a_trial_ends_by_itself() {
     pair.second.obeys(&user, 403, "module_not_enabled").await;
     assert_eq!(user.get(DEALS).await.problem(403)["code"], "module_not_enabled");
 }
+
+#[tokio::test]
+async fn a_new_tenant_is_reached_at_once_though_it_was_asked_for_before() {
+    let pair = Pair::new().await;
+    let staff = pair.world.staff().await;
+    let here = async || pair.world.request(reqwest::Method::GET, "newco", "/api/v1/me").status().await;
+    let there = async || {
+        let url = format!("http://127.0.0.1:{}/api/v1/me", pair.second.port);
+        pair.second.http.get(url).header("host", "newco.insula.test").send().await.unwrap().status().as_u16()
+    };
+    assert_eq!((here().await, there().await), (404, 404));
+    let new = json!({ "company": "New", "subdomain": "newco", "plan": "starter", "email": "ann@newco.test" });
+    assert_eq!(staff.post("/api/v1/tenants", new).await.status, StatusCode::CREATED);
+    let made = Instant::now();
+    assert_eq!(here().await, 401, "known, and wants a token");
+    while there().await != 401 {
+        assert!(made.elapsed() < BOUND, "still unknown to the other process");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_means_nobody_is_not_looked_up_again_and_again() {
+    let world = World::new().await;
+    let mut registry = world.superuser().await;
+    let ask = async |name: &str| world.request(reqwest::Method::GET, name, "/api/v1/me").send().await;
+    ask("nobody-here").await.problem(404);
+    let busy = registry.transaction().await.unwrap();
+    busy.batch_execute("lock table public.tenants in access exclusive mode").await.unwrap();
+    for _ in 0..20 {
+        assert_eq!(ask("nobody-here").await.problem(404)["code"], "tenant_not_found");
+    }
+}
