@@ -1,5 +1,5 @@
 .POSIX:
-.PHONY: help demo test check bench schemathesis clean cargo postgres
+.PHONY: help demo test check bench schemathesis fuzz clean cargo postgres
 
 help:
 	@echo 'make demo          start everything with sample data and a private PostgreSQL'
@@ -7,6 +7,7 @@ help:
 	@echo 'make check         formatting and lints, as CI does'
 	@echo 'make bench         run the benchmarks'
 	@echo 'make schemathesis  try everything that /openapi.json describes, as each role'
+	@echo 'make fuzz          try the query parser with inputs that a machine thinks up, for ten minutes'
 	@echo 'make clean         remove what was built'
 
 demo: cargo postgres
@@ -24,6 +25,10 @@ bench: cargo postgres
 
 schemathesis: cargo postgres
 	tests/schemathesis.sh
+
+fuzz: cargo
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
+	RUSTC_BOOTSTRAP=1 cargo fuzz run query -- -max_total_time=600 -max_len=400
 
 clean: cargo
 	cargo clean

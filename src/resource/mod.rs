@@ -17,6 +17,7 @@ mod run;
 mod write;
 
 pub use body::{Fields, Rows, pointer, precise};
+pub use cursor::open as open_cursor;
 pub use export::{Export, Format};
 pub use parse::ListRequest;
 pub use plan::{ListPlan, RowKey, Shape, Sight};

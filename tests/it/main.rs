@@ -42,6 +42,7 @@ mod provisioning;
 mod provisioning_input;
 mod proxy;
 mod rate_limits;
+mod reading_properties;
 mod replacing;
 mod report_parameters;
 mod resolution;
