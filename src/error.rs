@@ -61,6 +61,9 @@ pub struct Fault {
     pub detail: String,
 }
 
+/// Faults that one error names; of further ones it keeps the number.
+const MOST_FAULTS: usize = 50;
+
 /// The place of a [`Fault`] in the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -79,22 +82,24 @@ pub struct Public {
     message: String,
     hint: Option<String>,
     faults: Vec<Fault>,
+    #[serde(default)]
+    unnamed: usize,
     current: Option<String>,
 }
 
 impl From<&Error> for Public {
     fn from(error: &Error) -> Self {
-        let Inner { kind, code, message, hint, faults, current, .. } = &*error.0;
-        let (message, hint) = (message.clone(), hint.clone());
-        Self { kind: *kind, code: code.to_string(), message, hint, faults: faults.clone(), current: current.clone() }
+        let Inner { kind, code, message, hint, faults, unnamed, current, .. } = error.0.as_ref().clone();
+        Self { kind, code: code.into_owned(), message, hint, faults, unnamed, current }
     }
 }
 
 impl From<Public> for Error {
     fn from(kept: Public) -> Self {
-        let Public { kind, code, message, hint, faults, current } = kept;
+        let Public { kind, code, message, hint, faults, unnamed, current } = kept;
         let mut error = Self::new(kind, code, message);
-        (error.0.hint, error.0.faults, error.0.current) = (hint, faults, current);
+        (error.0.hint, error.0.current) = (hint, current);
+        (error.0.faults, error.0.unnamed) = (faults, unnamed);
         error
     }
 }
@@ -110,6 +115,8 @@ struct Inner {
     message: String,
     hint: Option<String>,
     faults: Vec<Fault>,
+    /// Further faults.
+    unnamed: usize,
     current: Option<String>,
     replayed: bool,
     retry_after: Option<Duration>,
@@ -125,6 +132,7 @@ impl Error {
             message: message.into(),
             hint: None,
             faults: Vec::new(),
+            unnamed: 0,
             current: None,
             replayed: false,
             retry_after: None,
@@ -208,12 +216,14 @@ impl Error {
     #[must_use]
     pub fn joined(mut self, other: Self) -> Self {
         self.0.faults.extend(other.0.faults);
-        self
+        self.0.unnamed += other.0.unnamed;
+        self.first(MOST_FAULTS)
     }
 
-    /// Leaves only the first faults.
+    /// Names only the first faults, and keeps the number of the others.
     #[must_use]
     pub fn first(mut self, most: usize) -> Self {
+        self.0.unnamed += self.0.faults.len().saturating_sub(most);
         self.0.faults.truncate(most);
         self
     }
@@ -256,7 +266,7 @@ impl Error {
 
     fn fault(mut self, place: Place, code: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
         self.0.faults.push(Fault { place, code: code.into(), detail: detail.into() });
-        self
+        self.first(MOST_FAULTS)
     }
 
     /// `Err(self)` when a fault was added, else `Ok(())`: for collecting all faults before refusing.
@@ -274,12 +284,18 @@ impl Error {
         &self.0.code
     }
 
-    /// The sentence for the caller; for a validation error without one, it counts the faults.
+    /// The sentence for the caller; for a validation error without one, it counts the faults. The last says how
+    /// many faults are not among the [`Error::faults`].
     pub fn message(&self) -> Cow<'_, str> {
-        match (self.0.message.as_str(), self.0.faults.len()) {
+        let message: Cow<'_, str> = match (self.0.message.as_str(), self.0.faults.len() + self.0.unnamed) {
             ("", 1) => "1 field needs attention.".into(),
             ("", n) => format!("{n} fields need attention.").into(),
             (message, _) => message.into(),
+        };
+        match self.0.unnamed {
+            0 => message,
+            1 => format!("{message} 1 fault is not named.").into(),
+            n => format!("{message} {n} faults are not named.").into(),
         }
     }
 
@@ -288,7 +304,7 @@ impl Error {
         self.0.hint.as_deref()
     }
 
-    /// The parts of the request that need attention.
+    /// The parts of the request that need attention: the first 50.
     pub fn faults(&self) -> &[Fault] {
         &self.0.faults
     }
@@ -366,6 +382,22 @@ mod tests {
         let error = Error::validation().field("#/amount", "required", "is required").context("secret");
         assert_eq!(error.to_string(), "1 field needs attention.\n  #/amount: is required");
         assert_eq!(error.private_context(), "secret");
+    }
+
+    #[test]
+    fn an_error_names_its_first_faults_and_counts_the_others() {
+        let many =
+            |n: usize| (0..n).fold(Error::validation(), |error, at| error.field(format!("#/{at}"), "x", "is bad"));
+        assert_eq!((many(50).faults().len(), &*many(50).message()), (50, "50 fields need attention."));
+        let joined = many(60).joined(many(70));
+        let kept = Error::from(Public::from(&joined));
+        for error in [joined, kept] {
+            assert_eq!(error.faults().len(), 50);
+            assert_eq!(error.message(), "130 fields need attention. 80 faults are not named.");
+        }
+        assert_eq!(many(3).first(2).message(), "3 fields need attention. 1 fault is not named.");
+        let said = Error::malformed("The query is not valid.").joined(many(52));
+        assert_eq!(said.message(), "The query is not valid. 2 faults are not named.");
     }
 
     #[test]
