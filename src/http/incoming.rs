@@ -51,17 +51,10 @@ impl FromRequest<Arc<App>> for Incoming {
         let (one, many) = (app.config.http.body_limit_bytes, app.config.http.bulk_body_limit_bytes);
         let new = parts.method == Method::POST
             && parts.extensions.get::<MatchedPath>().is_some_and(|path| path.as_str() == COLLECTION);
-        let mut bytes = BytesMut::new();
-        let mut chunks = body.into_data_stream();
-        while let Some(chunk) = chunks.next().await {
-            bytes.extend_from_slice(&chunk.map_err(|error| too_large(one).context(error))?);
-            let limit = if new && Form::of(&parts.headers, &bytes) != Form::One { many } else { one };
-            if bytes.len() > limit {
-                return Err(too_large(limit).into());
-            }
-        }
+        let limit = |bytes: &[u8]| if new && Form::of(&parts.headers, bytes) != Form::One { many } else { one };
+        let bytes = collect(body, limit).await?;
         let target = parts.uri.path_and_query().map_or_else(String::new, ToString::to_string);
-        Ok(Self { method: parts.method, target, headers: parts.headers, bytes: bytes.freeze() })
+        Ok(Self { method: parts.method, target, headers: parts.headers, bytes })
     }
 }
 
@@ -98,8 +91,24 @@ pub enum New {
     Rows(Rows),
 }
 
+/// A body to its end, with a limit in bytes that may depend on what has come. `payload_too_large` beyond it,
+/// `bad_request` for a body that breaks off.
+pub async fn collect(body: Body, limit: impl Fn(&[u8]) -> usize) -> Result<Bytes> {
+    let mut bytes = BytesMut::new();
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let broken = |error| Error::malformed("The body breaks off or is not well-formed.").context(error);
+        bytes.extend_from_slice(&chunk.map_err(broken)?);
+        let limit = limit(&bytes);
+        if bytes.len() > limit {
+            return Err(too_large(limit));
+        }
+    }
+    Ok(bytes.freeze())
+}
+
 /// The refusal of a larger body.
-pub fn too_large(limit: usize) -> Error {
+fn too_large(limit: usize) -> Error {
     Error::new(Kind::TooLarge, "payload_too_large", format!("The body may have at most {limit} bytes."))
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::http::{HeaderMap, StatusCode};
@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use super::error::Problem;
-use super::incoming::too_large;
+use super::incoming::collect;
 use crate::app::App;
 use crate::error::{Error, Kind, Result, nearest};
 use crate::resource::{pointer, precise};
@@ -26,7 +26,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
         check_type(request.headers())?;
         let limit = app.config.http.body_limit_bytes;
-        let bytes = to_bytes(request.into_body(), limit).await.map_err(|error| too_large(limit).context(error))?;
+        let bytes = collect(request.into_body(), |_| limit).await?;
         read(&bytes).map(Self).map_err(Into::into)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
@@ -13,11 +13,12 @@ use axum::http::header::{
 use axum::response::{IntoResponse, Response};
 
 use super::error::{Problem, status};
+use super::incoming::collect;
 use super::metadata::{Face, document};
 use crate::app::App;
 use crate::docs::Reader;
 use crate::docs::pages::{self, Notice, assets};
-use crate::error::{Error, Kind};
+use crate::error::Error;
 
 /// A form that holds a token is smaller than this.
 const FORM_BYTES: usize = 16 * 1024;
@@ -93,8 +94,7 @@ pub async fn reference_for_token<F: Face>(State(app): State<Arc<App>>, request: 
 
 /// The token of a form, with or without the word before it.
 async fn typed_token(body: Body) -> Result<String, Error> {
-    let too_large = |_| Error::new(Kind::TooLarge, "payload_too_large", "This is too long for an access token.");
-    let bytes = to_bytes(body, FORM_BYTES).await.map_err(too_large)?;
+    let bytes = collect(body, |_| FORM_BYTES).await?;
     let token = form_urlencoded::parse(&bytes).find(|(name, _)| name == "token").map(|(_, value)| value.into_owned());
     let token = token.unwrap_or_default();
     Ok(token.trim().trim_start_matches("Bearer ").trim_start().to_owned())
