@@ -73,7 +73,8 @@ macro_rules! section {
 
 section!(/// `[http]`
     Http { listen: String, ops_listen: String, public_scheme: String, public_port: u16, body_limit_bytes: usize, bulk_body_limit_bytes: usize,
-        header_timeout_ms: u64, request_timeout_ms: u64, shutdown_grace_seconds: u64, max_connections: usize });
+        header_timeout_ms: u64, idle_timeout_ms: u64, write_timeout_ms: u64, request_timeout_ms: u64, shutdown_grace_seconds: u64,
+        max_connections: usize, max_connections_per_address: usize });
 section!(/// `[database]`
     Database { url: Secret, ca_file: String, control_pool: usize, bucket_pool: usize, tenant_connections: usize,
         wait_ms: u64, connect_timeout_ms: u64, statement_timeout_ms: u64, statement_cache: usize });

@@ -65,16 +65,6 @@ impl Front {
         Self { app, tenant, operator, timeout }
     }
 
-    /// How long a connection may take to send the headers of a request, in milliseconds.
-    pub fn header_timeout_ms(&self) -> u64 {
-        self.app.config.http.header_timeout_ms
-    }
-
-    /// Comes when no new work is taken any more.
-    pub async fn draining(&self) {
-        self.app.draining.cancelled().await;
-    }
-
     /// Answers a request, whatever happens inside.
     pub async fn answer(&self, request: Request<Body>, address: IpAddr) -> Response {
         let began = Instant::now();

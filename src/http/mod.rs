@@ -1,6 +1,7 @@
 //! The HTTP face: sockets, the boundary, routes.
 
 mod account;
+mod activity;
 mod batch;
 mod error;
 mod extract;
@@ -13,6 +14,7 @@ mod operator;
 mod ops_port;
 mod pages;
 mod resources;
+mod room;
 pub mod routes;
 mod server;
 mod writes;

@@ -7,16 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower::ServiceExt;
 
+use super::activity::{Activity, Patience, Watched, Wire};
 use super::front::Front;
 use super::ops_port;
+use super::room::{Room, Seat};
 use super::routes::{operator_routes, router, tenant_routes};
 use crate::app::App;
 use crate::config;
@@ -26,6 +29,10 @@ use crate::error::{Error, Result};
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 /// Headers of a request.
 const MAX_HEADERS: usize = 100;
+/// How often a peer of HTTP/2 must show that it is there, and how long it may take.
+const PING: Duration = Duration::from_secs(20);
+/// Connections to the ops port open at once: it has few visitors.
+const MOST_WATCHERS: usize = 64;
 /// Pause after the system could not accept, for example when it is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -54,51 +61,115 @@ async fn bind(address: &str, key: &str) -> Result<TcpListener> {
 
 /// Serves both ports until `stop`, then lets requests in flight finish within the grace period.
 pub async fn serve(app: Arc<App>, listeners: Listeners, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
-    let settings = app.config.http.clone();
+    let settings = &app.config.http;
     let tenant = router(tenant_routes(), app.clone());
     let operator = router(operator_routes(), app.clone());
     let front = Arc::new(Front::new(app.clone(), tenant, operator));
-    let ops = axum::serve(listeners.ops, ops_port::router(app.clone()))
-        .with_graceful_shutdown(app.stop.clone().cancelled_owned());
-    let ops = tokio::spawn(ops.into_future());
-    let connections = GracefulShutdown::new();
-    accept_until(stop, &listeners.service, &front, &connections, &settings).await;
+    let ops = tokio::spawn(serve_ops(app.clone(), listeners.ops));
+    let door = Door::new(settings, Room::new(settings.max_connections, settings.max_connections_per_address));
+    let answer = move |request, address| {
+        let front = front.clone();
+        async move { front.answer(request, address).await }
+    };
+    door.accept_until(stop, &listeners.service, answer).await;
     app.draining.cancel();
     drop(listeners.service);
     let grace = Duration::from_secs(settings.shutdown_grace_seconds);
-    if tokio::time::timeout(grace, connections.shutdown()).await.is_err() {
+    if tokio::time::timeout(grace, door.connections.shutdown()).await.is_err() {
         tracing::warn!("requests were still in flight after the grace period");
     }
     app.shut_down().await;
-    ops.await.map_err(Error::internal)?.map_err(Error::internal)
+    ops.await.map_err(Error::internal)
 }
 
-async fn accept_until(
-    stop: impl Future<Output = ()>,
-    listener: &TcpListener,
-    front: &Arc<Front>,
-    connections: &GracefulShutdown,
-    settings: &config::Http,
-) {
-    let room = Arc::new(Semaphore::new(settings.max_connections));
-    let builder = builder(settings);
-    tokio::pin!(stop);
-    loop {
-        let accepted = async {
-            let permit = room.clone().acquire_owned().await;
-            (permit, listener.accept().await)
+/// The ops port, until all other work has ended.
+async fn serve_ops(app: Arc<App>, listener: TcpListener) {
+    let door = Door::new(&app.config.http, Room::new(MOST_WATCHERS, 0));
+    let (router, stop) = (ops_port::router(app.clone()), app.stop.clone().cancelled_owned());
+    let answer = move |request, _| {
+        let router = router.clone();
+        async move { router.oneshot(request).await.unwrap_or_else(|never| match never {}) }
+    };
+    door.accept_until(stop, &listener, answer).await;
+}
+
+/// A port's way in.
+struct Door {
+    builder: auto::Builder<TokioExecutor>,
+    patience: Patience,
+    room: Room,
+    connections: GracefulShutdown,
+}
+
+impl Door {
+    fn new(settings: &config::Http, room: Room) -> Self {
+        let patience = Patience {
+            first: Duration::from_millis(settings.header_timeout_ms),
+            idle: Duration::from_millis(settings.idle_timeout_ms),
+            write: Duration::from_millis(settings.write_timeout_ms),
         };
-        tokio::select! {
-            () = &mut stop => return,
-            (permit, accepted) = accepted => match (permit, accepted) {
-                (Ok(permit), Ok((stream, peer))) => attend(stream, peer.ip(), permit, &builder, front.clone(), connections),
-                (_, Err(error)) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-                (Err(_), _) => return,
-            },
+        Self { builder: builder(settings), patience, room, connections: GracefulShutdown::new() }
+    }
+
+    async fn accept_until<F>(
+        &self,
+        stop: impl Future<Output = ()>,
+        listener: &TcpListener,
+        answer: impl Fn(Request<Body>, IpAddr) -> F + Clone + Send + Sync + 'static,
+    ) where
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
+        tokio::pin!(stop);
+        loop {
+            let accepted = async {
+                let place = self.room.place().await;
+                (place, listener.accept().await)
+            };
+            tokio::select! {
+                () = &mut stop => return,
+                (place, accepted) = accepted => match (place, accepted) {
+                    (Some(place), Ok((stream, peer))) => match self.room.seat(place, peer.ip()) {
+                        Some(seat) => self.attend(stream, seat, answer.clone()),
+                        None => tracing::debug!(address = %peer.ip(), "an address has too many connections"),
+                    },
+                    (_, Err(error)) => {
+                        tracing::warn!(%error, "cannot accept a connection");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                    (None, _) => return,
+                },
+            }
         }
+    }
+
+    fn attend<F>(
+        &self,
+        stream: TcpStream,
+        seat: Seat,
+        answer: impl Fn(Request<Body>, IpAddr) -> F + Send + Sync + 'static,
+    ) where
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
+        // Answers are small and complete: waiting for more to send only delays them.
+        let _ = stream.set_nodelay(true);
+        let activity = Activity::new(self.patience);
+        let wire = TokioIo::new(Wire { socket: stream, activity: activity.clone() });
+        let (builder, watcher, address) = (self.builder.clone(), self.connections.watcher(), seat.address());
+        tokio::spawn(async move {
+            let turns = activity.clone();
+            let service = service_fn(move |request: Request<Incoming>| {
+                let (turn, answer) = (turns.begin(), answer(request.map(Body::new), address));
+                async move { Ok::<_, Infallible>(answer.await.map(|body| Watched::new(body, turn))) }
+            });
+            let watched = watcher.watch(builder.serve_connection(wire, service).into_owned());
+            tokio::select! {
+                ended = watched => if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended early");
+                },
+                () = activity.stalled() => tracing::debug!(%address, "a connection did nothing for too long"),
+            }
+            drop(seat);
+        });
     }
 }
 
@@ -110,39 +181,12 @@ fn builder(settings: &config::Http) -> auto::Builder<TokioExecutor> {
         .header_read_timeout(Duration::from_millis(settings.header_timeout_ms))
         .max_buf_size(MAX_HEADER_BYTES)
         .max_headers(MAX_HEADERS);
-    builder.http2().timer(TokioTimer::new()).max_header_list_size(MAX_HEADER_BYTES as u32).max_concurrent_streams(100);
     builder
-}
-
-fn attend(
-    stream: TcpStream,
-    address: IpAddr,
-    permit: OwnedSemaphorePermit,
-    builder: &auto::Builder<TokioExecutor>,
-    front: Arc<Front>,
-    connections: &GracefulShutdown,
-) {
-    // Answers are small and complete: waiting for more to send only delays them.
-    let _ = stream.set_nodelay(true);
-    let patience = Duration::from_millis(front.header_timeout_ms());
-    let (builder, watcher) = (builder.clone(), connections.watcher());
-    tokio::spawn(async move {
-        // The protocol's own limits begin with its first byte; who never sends one is shown out here.
-        let spoke = tokio::select! {
-            spoke = tokio::time::timeout(patience, stream.readable()) => matches!(spoke, Ok(Ok(()))),
-            () = front.draining() => false,
-        };
-        if !spoke {
-            return;
-        }
-        let service = service_fn(move |request: hyper::Request<Incoming>| {
-            let front = front.clone();
-            async move { Ok::<_, Infallible>(front.answer(request.map(Body::new), address).await) }
-        });
-        let watched = watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
-        if let Err(error) = watched.await {
-            tracing::debug!(%error, "a connection ended early");
-        }
-        drop(permit);
-    });
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING)
+        .max_header_list_size(MAX_HEADER_BYTES as u32)
+        .max_concurrent_streams(100);
+    builder
 }

@@ -48,6 +48,7 @@ mod report_parameters;
 mod resolution;
 mod round_trips;
 mod sign_in;
+mod stillness;
 mod system_admin;
 mod tls;
 mod versions;
