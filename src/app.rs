@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::{Limits, Sessions};
 use crate::auth::password::PasswordHasher;
-use crate::auth::{Authenticator, load_keyring};
+use crate::auth::{Authenticator, Signups, load_keyring};
 use crate::billing::Gate;
 use crate::config::Config;
 use crate::db::seal::SealingKey;
@@ -40,6 +40,8 @@ pub struct App {
     pub limits: Limits,
     /// Sign-in.
     pub authenticator: Authenticator,
+    /// Who may sign up now.
+    pub signups: Signups,
     /// Password hashing.
     pub hasher: Arc<PasswordHasher>,
     /// Resources.
@@ -119,6 +121,7 @@ impl App {
         let hasher = Arc::new(PasswordHasher::new(config.auth.hashing_threads));
         let life = Duration::from_secs(config.auth.access_token_seconds);
         let app = Arc::new(Self {
+            signups: Signups::new(&config.signup),
             tenants: Tenants::new(database.clone(), &config.cache),
             gate: Gate::new(database.clone(), platform.catalog.clone(), &config.cache),
             sessions: Sessions::new(database.clone(), &config.cache),

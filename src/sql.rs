@@ -107,8 +107,9 @@ impl Sql {
         self
     }
 
-    /// Appends a position, such as those of `group by 1, 2`.
-    pub fn number(&mut self, number: usize) -> &mut Self {
+    /// Appends a number as text: a position, or a LIMIT. A bound LIMIT would have PostgreSQL plan for a tenth of all rows,
+    /// find that plan worse than one for the number at hand, and so plan anew each time.
+    pub fn number(&mut self, number: u32) -> &mut Self {
         let _ = write!(self.text, "{number}");
         self
     }

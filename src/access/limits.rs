@@ -52,7 +52,7 @@ impl From<Excess> for Error {
 /// Where a key stands; nothing to say when its quota is switched off.
 pub type Taken = Result<Option<Standing>, Excess>;
 
-/// Quotas of tenants, of credentials, and of callers who sign in or up.
+/// Quotas of tenants, of credentials, and of callers who sign in.
 pub struct Limits {
     began: Instant,
     tenants: Limiter,
@@ -81,7 +81,7 @@ impl Limits {
         self.keys.take(credential.as_u128(), self.now())
     }
 
-    /// Counts an attempt to sign in to a tenant, or to sign up, from an address.
+    /// Counts an attempt to sign in to a tenant from an address.
     pub fn caller(&self, tenant: Uuid, address: IpAddr) -> Result<()> {
         let address = match address.to_canonical() {
             IpAddr::V4(address) => u128::from(address.to_bits()),

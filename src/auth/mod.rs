@@ -3,6 +3,9 @@
 /// The keys of tokens, kept sealed in the registry.
 mod keys;
 
+/// How many strangers may make us work.
+mod limit;
+
 /// Password hashing that cannot be used to exhaust the processor.
 pub mod password;
 
@@ -13,6 +16,7 @@ mod sign_in;
 pub mod token;
 
 pub use keys::load_keyring;
+pub use limit::Signups;
 pub use sign_in::{
     Authenticator, Client, Credentials, Operator, OperatorRole, SignedIn, is_email, new_owner_sql, normal_email,
     operator_create,

@@ -57,11 +57,7 @@ impl PasswordHasher {
     /// # Errors
     /// `validation_failed` for fewer than 8 characters or more than 1024 bytes, `too_many_requests` when the queue is full.
     pub async fn hash(&self, password: String) -> Result<String> {
-        if password.chars().count() < MIN_CHARS {
-            let detail = format!("must have at least {MIN_CHARS} characters");
-            return Err(Error::validation().field("#/password", "too_short", detail));
-        }
-        refuse_long(&password)?;
+        check(&password)?;
         self.run(move || argon2().hash_password(password.as_bytes()).map(|hash| hash.to_string()))
             .await?
             .map_err(|error| Error::internal(format!("cannot hash a password: {error}")))
@@ -100,6 +96,15 @@ fn argon2() -> Argon2<'static> {
 
 fn matches(password: &str, hash: &str) -> password_hash::Result<()> {
     argon2().verify_password(password.as_bytes(), &PasswordHash::new(hash)?)
+}
+
+/// Refuses a new password of fewer than 8 characters or more than 1024 bytes.
+pub fn check(password: &str) -> Result<()> {
+    if password.chars().count() < MIN_CHARS {
+        let detail = format!("must have at least {MIN_CHARS} characters");
+        return Err(Error::validation().field("#/password", "too_short", detail));
+    }
+    refuse_long(password)
 }
 
 fn refuse_long(password: &str) -> Result<()> {

@@ -83,7 +83,7 @@ section!(/// `[encryption]`
 section!(/// `[auth]`
     Auth { issuer: String, access_token_seconds: u64, hashing_threads: usize });
 section!(/// `[signup]`
-    Signup { mode: SignupMode, plan: String, trial_days: u16 });
+    Signup { mode: SignupMode, plan: String, trial_days: u16, at_once: usize, hourly: usize, hourly_per_address: usize });
 section!(/// `[limits]`
     Limits { tenant_per_minute: u32, key_per_minute: u32, sign_in_per_minute: u32 });
 section!(/// `[cache]`

@@ -1,5 +1,6 @@
 //! Signing in, signing up, and what the caller is and has.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -8,18 +9,17 @@ use axum::response::Response;
 use axum::{Extension, body::Body};
 use serde::Deserialize;
 use serde_json::json as object;
-use uuid::Uuid;
 
 use super::error::Problem;
 use super::extract::{Reached, SignedIn};
 use super::front::Context;
 use super::json::{Json, json};
 use crate::app::App;
-use crate::auth::{Client, Credentials, normal_email};
-use crate::config::SignupMode;
-use crate::error::Error;
+use crate::auth::{Client, Credentials, normal_email, password};
+use crate::config::{self, SignupMode};
+use crate::error::{Error, Result};
 use crate::ident::Subdomain;
-use crate::ops::{NewTenant, Owner, Term, tenant_create};
+use crate::ops::{NewTenant, Owner, Term, tenant_check, tenant_create};
 use crate::tenant::Host;
 
 type Answer = Result<Response<Body>, Problem>;
@@ -85,18 +85,47 @@ pub async fn signup(
     if app.config.signup.mode == SignupMode::Closed {
         return Err(Error::forbidden("New accounts are made by our staff only.").into());
     }
-    app.limits.caller(Uuid::nil(), context.address)?;
-    let (subdomain, name) = (Subdomain::new(&form.subdomain)?, form.company);
-    let email = normal_email(&form.email);
-    let password_hash = Some(app.hasher.hash(form.password).await?);
-    let new = NewTenant {
-        subdomain,
-        name: name.clone(),
-        plan: app.config.signup.plan.clone(),
-        term: Term::Trial(app.config.signup.trial_days),
-        owner: Owner { email: email.clone(), first_name: form.first_name, last_name: form.last_name, password_hash },
-        actor: format!("signup {}", context.address),
+    let (new, password) = form.check(&app.config.signup, context.address)?;
+    let place = app.signups.admit(context.address)?;
+    // The place is held by the work, which goes on when the caller goes away.
+    let work = async move {
+        let signed_up = open_account(&app, new, password).await;
+        drop(place);
+        signed_up
     };
+    tokio::spawn(work).await.map_err(Error::internal)?
+}
+
+impl Signup {
+    /// The whole form, before it has cost anything.
+    fn check(self, settings: &config::Signup, address: IpAddr) -> Result<(NewTenant, String)> {
+        let subdomain = Subdomain::new(&self.subdomain);
+        let owner = Owner {
+            email: normal_email(&self.email),
+            first_name: self.first_name,
+            last_name: self.last_name,
+            password_hash: None,
+        };
+        let others = [tenant_check(&self.company, &owner).err(), password::check(&self.password).err()];
+        let faults = subdomain.as_ref().err().cloned().into_iter().chain(others.into_iter().flatten());
+        if let Some(faults) = faults.reduce(Error::joined) {
+            return Err(faults);
+        }
+        let new = NewTenant {
+            subdomain: subdomain?,
+            name: self.company,
+            plan: settings.plan.clone(),
+            term: Term::Trial(settings.trial_days),
+            owner,
+            actor: format!("signup {address}"),
+        };
+        Ok((new, self.password))
+    }
+}
+
+async fn open_account(app: &App, mut new: NewTenant, password: String) -> Answer {
+    new.owner.password_hash = Some(app.hasher.hash(password).await?);
+    let (name, email) = (new.name.clone(), new.owner.email.clone());
     let made = tenant_create(&app.platform, new).await?;
     app.tenants.forget_new(made.id, &made.subdomain);
     let signed_in = app.authenticator.sign_in_known(made.id, &made.place, &email).await?;

@@ -21,7 +21,7 @@ pub use lifecycle::{tenant_resume, tenant_suspend};
 pub use migrate::{Pending, migrate_tenants, pending_tenants};
 pub use modules::{module_disable, module_enable};
 pub use people::{operator_list, user_email, user_set_password};
-pub use provision::{NewTenant, Owner, Provisioned, Term, tenant_create};
+pub use provision::{NewTenant, Owner, Provisioned, Term, tenant_check, tenant_create};
 
 use std::sync::Arc;
 

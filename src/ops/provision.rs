@@ -74,7 +74,7 @@ pub struct Provisioned {
 ///
 /// It runs in a task of its own: a caller who goes away does not leave it half done.
 pub async fn tenant_create(platform: &Platform, new: NewTenant) -> Result<Provisioned> {
-    check(&new)?;
+    tenant_check(&new.name, &new.owner)?;
     if Ident::new(&*new.plan).is_err() {
         return Err(modules::unknown_plan(platform, &new.plan).await?);
     }
@@ -92,19 +92,20 @@ async fn create(platform: &Platform, new: &NewTenant) -> Result<Provisioned> {
     Ok(Provisioned { id: place.tenant, subdomain: new.subdomain.as_str().to_owned(), place: Arc::new(place) })
 }
 
-fn check(new: &NewTenant) -> Result<()> {
+/// Refuses a name or owner that no tenant can have, with every field that is at fault.
+pub fn tenant_check(name: &str, owner: &Owner) -> Result<()> {
     let has = |text: &str, least, most| (least..=most).contains(&text.trim().chars().count()) && !text.contains('\0');
     let mut faults = Error::validation();
-    if !has(&new.name, 1, 200) {
+    if !has(name, 1, 200) {
         faults = faults.field("#/company", "invalid_format", "must have 1 to 200 characters");
     }
-    if !is_email(&new.owner.email) {
+    if !is_email(&owner.email) {
         faults = faults.field("#/email", "invalid_format", "must be a valid e-mail address");
     }
-    if !has(&new.owner.first_name, 1, 100) {
+    if !has(&owner.first_name, 1, 100) {
         faults = faults.field("#/first_name", "invalid_format", "must have 1 to 100 characters");
     }
-    if !has(&new.owner.last_name, 0, 100) {
+    if !has(&owner.last_name, 0, 100) {
         faults = faults.field("#/last_name", "invalid_format", "must have at most 100 characters");
     }
     faults.if_any()

@@ -1,4 +1,4 @@
-//! Signing in while the account changes, and the sessions that are left behind.
+//! Signing in while the account changes, the sessions that are left behind, and signing up too often.
 
 use std::time::{Duration, Instant};
 
@@ -66,4 +66,28 @@ async fn signing_in_clears_away_expired_sessions_a_hundred_at_a_time() {
         assert_eq!(sessions(&outside, "expires_at < now()").await, left);
     }
     assert_eq!(sessions(&outside, "true").await, 3, "those that still count stay");
+}
+
+fn sign_up(world: &World, subdomain: &str, email: &str, password: &str) -> Request {
+    let form =
+        json!({ "company": "New", "subdomain": subdomain, "email": email, "password": password, "first_name": "Ann" });
+    world.request(Method::POST, "", "/api/v1/signup").json(&form)
+}
+
+#[tokio::test]
+async fn an_address_signs_up_so_often_in_an_hour_and_mistakes_do_not_count() {
+    let world = World::with(|mut config| {
+        config.signup.hourly_per_address = 1;
+        config
+    })
+    .await;
+    let wrong = sign_up(&world, "xn--a", "nobody", "short").send().await.problem(422);
+    let pointers: Vec<&str> =
+        wrong["errors"].as_array().unwrap().iter().map(|fault| fault["pointer"].as_str().unwrap()).collect();
+    assert_eq!(pointers, ["#/subdomain", "#/email", "#/password"], "all at once");
+    assert_eq!(sign_up(&world, "new-one", "ann@new.test", "long enough").send().await.status, 201);
+    let again = sign_up(&world, "new-two", "ann@new.test", "long enough").send().await;
+    assert_eq!(again.problem(429)["code"], "too_many_requests");
+    let wait: u64 = again.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((3500..=3600).contains(&wait), "{wait}");
 }

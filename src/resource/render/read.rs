@@ -32,7 +32,7 @@ pub fn list(plan: &ListPlan<'_>, count: Option<Count>) -> Sql {
          || coalesce(string_agg(j, ',') filter (where shown), '') || ']' \
          from (select j, k, n <= ",
     );
-    sql.bind(Value::text(plan.limit.to_string())).push("::int and (n = 1 or size <= ").push(PAGE_BYTES);
+    sql.number(plan.limit).push(" and (n = 1 or size <= ").push(PAGE_BYTES);
     sql.push(") as shown from (select j, k, count(*) over w as n, sum(octet_length(j)) over w as size from (");
     rows(&mut sql, plan);
     sql.push(" offset 0) p window w as (rows unbounded preceding)) s) l");
@@ -49,7 +49,7 @@ fn rows(sql: &mut Sql, plan: &ListPlan<'_>) {
         from(sql, 0, level);
         filters(sql, 0, level, None);
         end(sql, 0, level);
-        sql.push(" limit ").bind(Value::text((plan.limit + 1).to_string())).push(") t0) r");
+        sql.push(" limit ").number(plan.limit + 1).push(") t0) r");
         return;
     }
     sql.push("select row_to_json(r)::text as j, ");
@@ -59,7 +59,7 @@ fn rows(sql: &mut Sql, plan: &ListPlan<'_>) {
     let behind = |sql: &mut Sql| after(sql, 0, &level.sorts, plan.after.as_deref().unwrap_or_default());
     filters(sql, 0, level, plan.after.as_ref().map(|_| &behind as &dyn Fn(&mut Sql)));
     end(sql, 0, level);
-    sql.push(" limit ").bind(Value::text((plan.limit + 1).to_string())).push(") t0 cross join lateral (");
+    sql.push(" limit ").number(plan.limit + 1).push(") t0 cross join lateral (");
     select(sql, 0, level, &mut 1);
     sql.push(") r");
 }
@@ -155,7 +155,7 @@ pub fn export(plan: &ListPlan<'_>, form: Form) -> Sql {
     filters(&mut sql, 0, level, None);
     end(&mut sql, 0, level);
     if let Some(limit) = level.limit {
-        sql.push(" limit ").bind(Value::text(limit.to_string()));
+        sql.push(" limit ").number(limit);
     }
     sql.push(if level.grouped { ") t0) r" } else { ") r" });
     sql
@@ -289,7 +289,7 @@ fn embedded(sql: &mut Sql, above: usize, embed: &Embed<'_>, next: &mut usize) {
     end(sql, at, level);
     match level.limit {
         _ if embed.one => {}
-        Some(limit) => drop(sql.push(" limit ").bind(Value::text(limit.to_string()))),
+        Some(limit) => drop(sql.push(" limit ").number(limit)),
         None => drop(sql.push(" limit 1001")),
     }
     if level.grouped {
@@ -385,8 +385,8 @@ fn groups(sql: &mut Sql, level: &Level<'_>) {
     if !level.grouped {
         return;
     }
-    let plain = level.outputs.iter().enumerate().filter(|(_, output)| matches!(output.what, What::Spot(_)));
+    let plain = (1..).zip(&level.outputs).filter(|(_, output)| matches!(output.what, What::Spot(_)));
     for (count, (position, _)) in plain.enumerate() {
-        sql.push(if count == 0 { " group by " } else { ", " }).number(position + 1);
+        sql.push(if count == 0 { " group by " } else { ", " }).number(position);
     }
 }
