@@ -146,8 +146,10 @@ async fn resolve(parts: &Parts, app: &App, claims: Option<&Claims>) -> Result<Ar
     };
     let tenant = named.resolve(&app.tenants).await?;
     let notes = &context(parts)?.notes;
-    let _ = notes.tenant.set(tenant.subdomain.clone());
-    counted(app.limits.tenant(tenant.id), &notes.tenant_standing)?;
+    // A handler may ask for its tenant twice; its request counts once.
+    if notes.tenant.set(tenant.subdomain.clone()).is_ok() {
+        counted(app.limits.tenant(tenant.id), &notes.tenant_standing)?;
+    }
     Ok(tenant)
 }
 
@@ -178,8 +180,12 @@ impl FromRequestParts<Arc<App>> for SignedIn {
         let claims = claims?;
         let session = app.sessions.get(&tenant, claims.sid, claims.sub).await?;
         let notes = &context(parts)?.notes;
-        let _ = notes.actor.set(session.user);
-        counted(app.limits.key(claims.sid), &notes.key_standing)?;
+        if notes.actor.set(session.user).is_ok() {
+            counted(app.limits.key(claims.sid), &notes.key_standing).inspect_err(|_| {
+                // One busy credential does not use up what the tenant's others have.
+                app.limits.give_back(tenant.id);
+            })?;
+        }
         Ok(Self { tenant, session })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -13,6 +14,7 @@ use uuid::Uuid;
 
 use super::error::Problem;
 use super::extract::{InPath, Staff, TenantAdmin};
+use super::front::Context;
 use super::json::{Json, json};
 use crate::app::App;
 use crate::auth::Credentials;
@@ -24,7 +26,12 @@ use crate::tenant::{Tenant, tenant_not_found};
 type Answer = Result<Response<Body>, Problem>;
 
 /// `POST /api/v1/auth/login`
-pub async fn login(State(app): State<Arc<App>>, Json(credentials): Json<Credentials>) -> Answer {
+pub async fn login(
+    State(app): State<Arc<App>>,
+    Extension(context): Extension<Context>,
+    Json(credentials): Json<Credentials>,
+) -> Answer {
+    app.limits.operator(context.address)?;
     Ok(json(StatusCode::OK, &app.authenticator.sign_in_operator(credentials).await?)?)
 }
 

@@ -60,4 +60,29 @@ async fn signing_in_is_counted_by_account_and_address() {
         assert_eq!(answer.status.as_u16(), expected, "{}", answer.text);
     }
     world.token("techstart", "owner").await;
+    let operator = || world.request(Method::POST, "admin", "/api/v1/auth/login").json(&wrong).send();
+    for expected in [401, 401, 401, 429] {
+        assert_eq!(operator().await.status.as_u16(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_request_counts_once_and_only_when_it_is_taken() {
+    let world = limited(100, 2, 0).await;
+    let (manager, owner) = (world.user("acme", "manager").await, world.user("acme", "owner").await);
+    // This looks at the session twice.
+    let schema = manager.get("/api/v1/contacts/schema").await;
+    assert!(header(&schema, "ratelimit").contains("\"key\";r=1;"), "{:?}", schema.headers);
+    let body = json!({ "requests": [
+        { "method": "POST", "path": "/api/v1/organizations", "body": { "name": "One" } },
+        { "method": "POST", "path": "/api/v1/organizations", "body": { "name": "Two" } },
+    ]});
+    let batch = manager.post("/api/v1/batch", body).await;
+    assert!(header(&batch, "ratelimit").contains("\"key\";r=0;"), "{:?}", batch.headers);
+    for _ in 0..20 {
+        manager.get("/api/v1/me").await.problem(429);
+    }
+    // Two sign-ins, the two requests that were taken, and this; a moment's recovery may hide one or two.
+    let left = header(&owner.get("/api/v1/me").await, "ratelimit");
+    assert!(left.starts_with("\"tenant\";r=9"), "what was refused to one is not taken from all: {left}");
 }
