@@ -35,7 +35,6 @@ pub async fn fill(superuser: &Client, contacts: usize) -> Result<()> {
 }
 
 /// Rows a second of `COPY` of the same columns in the same order.
-#[expect(clippy::disallowed_methods, reason = "the benchmark looks from outside")]
 pub async fn copy(client: &Client) -> Result<f64> {
     let sql = "copy (select id, first_name, last_name, email, phone, title, organization_id, source, owner_id,
           do_not_contact, merged_into, state, created_at, created_by, updated_at, row_version
@@ -66,7 +65,7 @@ pub async fn download(port: u16, request: &[u8], pid: u32) -> Result<(f64, u64)>
         lines += buffer[..read].iter().filter(|byte| **byte == b'\n').count();
         tail.extend_from_slice(&buffer[..read]);
         tail.drain(..tail.len().saturating_sub(16));
-        if reads % 64 == 0 {
+        if reads.is_multiple_of(64) {
             most = most.max(memory::resident(pid)?);
         }
         reads += 1;
