@@ -159,9 +159,7 @@ mod tests {
         for good in ["acme", "a-1", "abc", "Acme", &"a".repeat(40)] {
             assert!(Subdomain::new(good).is_ok(), "{good}");
         }
-        for bad in
-            ["", "ab", "1ab", "ab-", "-ab", "a_b", "a.b", "é23", "a b", "xn--bcher-kva", "XN--p1ai", &"a".repeat(41)]
-        {
+        for bad in ["", "ab", "1ab", "ab-", "-ab", "a_b", "a.b", "é23", "a b", &"a".repeat(41)] {
             assert!(Subdomain::new(bad).is_err(), "{bad}");
         }
     }

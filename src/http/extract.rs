@@ -4,9 +4,10 @@ use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
 
 use axum::extract::{FromRequestParts, Path, RawPathParams};
-use axum::http::HeaderMap;
-use axum::http::header::{AUTHORIZATION, IF_MATCH, IF_NONE_MATCH, USER_AGENT};
+use axum::http::header::{ALLOW, AUTHORIZATION, IF_MATCH, IF_NONE_MATCH, USER_AGENT};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 
 use super::error::Problem;
@@ -225,29 +226,64 @@ fn resource(app: &App, name: &str) -> Result<Arc<Resource>> {
     })
 }
 
-fn not_offered(resource: &Resource) -> Error {
+/// Why a right to a resource was not given.
+pub enum Refusal {
+    /// For a reason that the problem tells.
+    Problem(Problem),
+    /// The resource lacks the method, and has these (RFC 9110, section 15.5.6).
+    NotOffered(Problem, HeaderValue),
+}
+
+impl<E: Into<Problem>> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        Self::Problem(error.into())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Problem(problem) => problem.into_response(),
+            Self::NotOffered(problem, allow) => ([(ALLOW, allow)], problem).into_response(),
+        }
+    }
+}
+
+async fn not_offered(parts: &mut Parts, resource: &Resource) -> Result<Refusal> {
+    let row = path(parts, "id").await.is_ok();
+    let has = |method| resource.methods.contains(&method);
+    let methods = [
+        ("GET,HEAD", has(if row { Method::Get } else { Method::List })),
+        ("POST", !row && has(Method::Create)),
+        ("PUT", row && resource.replaceable()),
+        ("PATCH", has(Method::Update)),
+        ("DELETE", has(Method::Delete)),
+    ];
+    let offered: Vec<&str> = methods.iter().filter(|(_, offered)| *offered).map(|(method, _)| *method).collect();
     let message = format!("`{}` cannot be changed this way.", resource.name);
-    Error::new(Kind::MethodNotAllowed, "method_not_allowed", message)
+    let error = Error::new(Kind::MethodNotAllowed, "method_not_allowed", message);
+    let allow = HeaderValue::from_str(&offered.join(",")).map_err(Error::internal)?;
+    Ok(Refusal::NotOffered(error.into(), allow))
 }
 
 impl<V: OnResource> FromRequestParts<Arc<App>> for Allowed<V> {
-    type Rejection = Problem;
+    type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
         let signed_in = SignedIn::from_request_parts(parts, app).await?;
         let resource = resource(app, &path(parts, "resource").await?)?;
         let right = signed_in.right(app, &resource.module, resource.permission(V::VERB)).await?;
         if !resource.methods.contains(&V::METHOD) {
-            return Err(not_offered(&resource).into());
+            return Err(not_offered(parts, &resource).await?);
         }
         Ok(Self { right, resource, verb: PhantomData })
     }
 }
 
 impl FromRequestParts<Arc<App>> for AllowedReplacement {
-    type Rejection = Problem;
+    type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
         let signed_in = SignedIn::from_request_parts(parts, app).await?;
         let resource = resource(app, &path(parts, "resource").await?)?;
         let [create, edit] = [Verb::Create, Verb::Edit].map(|verb| resource.permission(verb));
@@ -258,7 +294,7 @@ impl FromRequestParts<Arc<App>> for AllowedReplacement {
         };
         let right = signed_in.right_to_all(app, &resource.module, &permissions).await?;
         if !resource.replaceable() {
-            return Err(not_offered(&resource).into());
+            return Err(not_offered(parts, &resource).await?);
         }
         Ok(Self { right, resource })
     }

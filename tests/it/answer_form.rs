@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::crm_story::Office;
-use super::world::{Answer, report_path};
+use super::world::{Answer, World, report_path};
 
 #[tokio::test]
 async fn every_list_has_the_same_envelope_and_values_have_the_form_of_their_type() {
@@ -181,4 +181,43 @@ fn assert_problem(answer: &Answer, path: &str) {
     assert_eq!(problem["type"], format!("https://insula.test/problems/{}", code.replace('_', "-")));
     assert_eq!(problem["instance"], path.split('?').next().unwrap());
     assert!(problem["detail"].as_str().unwrap().ends_with('.') && problem["title"].as_str().unwrap().ends_with('.'));
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_text_gets_a_problem_from_every_operation() {
+    let world = World::new().await;
+    let (staff, owner) = (world.staff().await, world.user("acme", "owner").await);
+    let key = uuid::Uuid::now_v7();
+    for (user, method, path) in [
+        (&staff, Method::GET, "tenants/%ff".to_owned()),
+        (&staff, Method::POST, "tenants/%ff/actions/suspend".to_owned()),
+        (&staff, Method::POST, "tenants/%ff/actions/resume".to_owned()),
+        (&staff, Method::PUT, format!("tenants/{key}/modules/%ff")),
+        (&staff, Method::DELETE, format!("tenants/{key}/modules/%ff")),
+        (&owner, Method::GET, "contacts/%ff".to_owned()),
+        (&owner, Method::PUT, "contacts/%ff".to_owned()),
+        (&owner, Method::PATCH, "contacts/%ff".to_owned()),
+        (&owner, Method::DELETE, "contacts/%ff".to_owned()),
+        (&owner, Method::POST, format!("contacts/{key}/actions/%ff")),
+    ] {
+        let answer = user.request(method.clone(), &format!("/api/v1/{path}")).json(&json!({})).send().await;
+        assert_eq!(answer.problem(400)["detail"], "The path is not valid UTF-8.", "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn a_method_that_a_resource_lacks_names_those_it_has() {
+    let world = World::new().await;
+    let owner = world.user("acme", "owner").await;
+    let key = uuid::Uuid::now_v7();
+    for (method, path, allow) in [
+        (Method::POST, "deal_stage_log".to_owned(), "GET,HEAD"),
+        (Method::PATCH, "deal_stage_log".to_owned(), "GET,HEAD"),
+        (Method::DELETE, format!("deal_stage_log/{key}"), "GET,HEAD"),
+        (Method::PUT, format!("deal_stage_log/{key}"), "GET,HEAD"),
+    ] {
+        let answer = owner.request(method.clone(), &format!("/api/v1/{path}")).json(&json!({})).send().await;
+        assert_eq!(answer.problem(405)["code"], "method_not_allowed");
+        assert_eq!(answer.headers["allow"], allow, "{method} {path}");
+    }
 }
