@@ -53,6 +53,10 @@ use transaction::Values;
 /// Session settings of the control login. `jit` costs more than it gives on short statements.
 const CONTROL_SESSION: &str = "-c search_path=public -c timezone=UTC -c jit=off";
 
+/// Limits of the control pool: whatever hangs, its connections come back. Work on whole tenants gives itself more
+/// ([`Transaction::take_time`]); migrations of `public` and the listener have sessions of their own.
+const CONTROL_LIMITS: &str = "-c lock_timeout=30s -c idle_in_transaction_session_timeout=60s";
+
 /// Session settings of a bucket's login: without a scope it sees nothing.
 ///
 /// `app.timezone` is the zone that tenants have unless they choose another.
@@ -80,7 +84,9 @@ impl Database {
     pub fn new(config: &Config, sealing: SealingKey, metrics: &'static Metrics) -> Result<Self> {
         let endpoint = Endpoint::parse(&config.database)?;
         let instance = Ident::new(config.instance.clone())?;
-        let session = endpoint.session("insula control", CONTROL_SESSION);
+        let timeout = config.database.control_statement_timeout_ms;
+        let options = format!("{CONTROL_SESSION} {CONTROL_LIMITS} -c statement_timeout={timeout}");
+        let session = endpoint.session("insula control", &options);
         let limits = limits(&config.database, config.database.control_pool);
         let control = Pool::new(session, &endpoint, limits, metrics)?;
         let settings = config.database.clone();

@@ -39,6 +39,13 @@ impl Transaction {
         Ok(self.lease.connection().execute(sql, values).await?)
     }
 
+    /// Raises the limits of the control login for this transaction, which works on a whole tenant.
+    pub async fn take_time(&mut self) -> Result<(), Failure> {
+        let limits = "set local statement_timeout = '15min'; set local lock_timeout = '2min';
+            set local idle_in_transaction_session_timeout = '2min'";
+        self.batch(limits).await
+    }
+
     /// Runs several statements that take no values.
     pub async fn batch(&mut self, sql: &str) -> Result<(), Failure> {
         Ok(self.lease.connection().batch_execute(sql).await?)

@@ -71,6 +71,7 @@ pub async fn migrate_tenants(platform: &Platform, pending: Vec<Pending>, tell: i
 async fn migrate_tenant(platform: &Platform, items: &[Pending]) -> Result<()> {
     let Some(place) = items.first().map(|item| &item.place) else { return Ok(()) };
     let mut tx = platform.database.control().await?.begin().await?;
+    tx.take_time().await?;
     tx.batch("set local lock_timeout = '2s'").await?;
     modules::lock_tenant(&mut tx, place.tenant).await?;
     let mut sql = modules::seat_sql(place);

@@ -74,6 +74,7 @@ pub(super) async fn lock_tenant(tx: &mut Transaction, tenant: Uuid) -> Result<()
 pub async fn module_enable(platform: &Platform, tenant: &Tenant, module: &str, actor: &str) -> Result<()> {
     has_schema(tenant)?;
     let mut tx = platform.database.control().await?.begin().await?;
+    tx.take_time().await?;
     lock_tenant(&mut tx, tenant.id).await?;
     known(&mut tx, module).await?;
     let killed = "select from public.modules where code = $1 and kill_switch";
@@ -140,6 +141,7 @@ pub(super) async fn give_rights(platform: &Platform, tx: &mut Transaction, place
 pub async fn module_disable(platform: &Platform, tenant: &Tenant, module: &str, actor: &str) -> Result<()> {
     has_schema(tenant)?;
     let mut tx = platform.database.control().await?.begin().await?;
+    tx.take_time().await?;
     lock_tenant(&mut tx, tenant.id).await?;
     known(&mut tx, module).await?;
     let dependents = related(&mut tx, DEPENDENTS, tenant.id, module).await?;

@@ -195,6 +195,7 @@ async fn build(platform: &Platform, operation: Operation, new: &NewTenant, place
 }
 
 async fn build_in(platform: &Platform, tx: &mut Transaction, new: &NewTenant, place: &Place) -> Result<()> {
+    tx.take_time().await?;
     let modules = modules::of_plan(tx, &new.plan).await?;
     let packs = modules::packs_for(&platform.catalog, modules.iter().map(String::as_str));
     let login = Ident::new(format!("{}_b{}", platform.database.instance().as_str(), place.bucket.0))?;

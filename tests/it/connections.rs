@@ -289,3 +289,17 @@ fn the_next_borrower_finds_a_pristine_session() {
         })
         .unwrap();
 }
+
+#[tokio::test]
+async fn nothing_of_the_control_login_takes_for_ever() {
+    let world = World::new().await;
+    let database = &world.app.platform.database;
+    let limits = "select concat_ws(' ', current_setting('statement_timeout'), current_setting('lock_timeout'),
+        current_setting('idle_in_transaction_session_timeout'))";
+    assert_eq!(database.look_up(limits, &[]).await.unwrap()[0].get::<_, String>(0), "30s 30s 1min");
+    let mut tx = database.control().await.unwrap().begin().await.unwrap();
+    tx.take_time().await.unwrap();
+    assert_eq!(tx.query(limits, &[]).await.unwrap()[0].get::<_, String>(0), "15min 2min 2min");
+    tx.rollback().await.unwrap();
+    assert_eq!(database.look_up(limits, &[]).await.unwrap()[0].get::<_, String>(0), "30s 30s 1min");
+}
