@@ -1,5 +1,7 @@
 //! Demo tenants: believable data to try everything with.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -84,7 +86,7 @@ const DEMO: [Plot; 3] = [
     },
 ];
 
-/// Makes the demo's tenants and operator where they are missing; gives all of them.
+/// Makes the demo's tenants and operator where they are missing, and fills what is not filled; gives all of them.
 pub async fn seed_demo(platform: &Platform, tenants: &Tenants, hasher: &PasswordHasher) -> Result<Vec<DemoTenant>> {
     let hash = hasher.hash(DEMO_PASSWORD.to_owned()).await?;
     match operator_create(&platform.database, DEMO_OPERATOR, "Demo Operator", "owner", &hash).await {
@@ -93,11 +95,14 @@ pub async fn seed_demo(platform: &Platform, tenants: &Tenants, hasher: &Password
     }
     let mut seeded = Vec::new();
     for plot in &DEMO {
-        let id = match tenants.by_subdomain(plot.subdomain).await {
-            Ok(tenant) => tenant.id,
+        let place = match tenants.by_subdomain(plot.subdomain).await {
+            Ok(tenant) => tenant.place.clone(),
             Err(error) if error.code() == "tenant_not_found" => create(platform, plot, &hash).await?,
             Err(error) => return Err(error),
         };
+        let id = place.tenant;
+        tenants.forget_new(id, plot.subdomain);
+        fill(platform, &place, plot, &hash).await?;
         seeded.push(DemoTenant { id, subdomain: plot.subdomain.to_owned(), users: plot.users() });
     }
     Ok(seeded)
@@ -118,8 +123,8 @@ impl Plot {
     }
 }
 
-async fn create(platform: &Platform, plot: &Plot, hash: &str) -> Result<Uuid> {
-    let [(mailbox, _, first_name, last_name), others @ ..] = plot.people else {
+async fn create(platform: &Platform, plot: &Plot, hash: &str) -> Result<Arc<Place>> {
+    let [(mailbox, _, first_name, last_name), ..] = plot.people else {
         return Err(Error::internal("a demo tenant without people"));
     };
     let owner = Owner {
@@ -136,21 +141,30 @@ async fn create(platform: &Platform, plot: &Plot, hash: &str) -> Result<Uuid> {
         owner,
         actor: "demo".to_owned(),
     };
-    let made = tenant_create(platform, new).await?;
-    let people = others
-        .iter()
-        .map(|(mailbox, role, first, last)| new_owner_sql(&plot.email(mailbox), first, last, role, Some(hash)));
-    fill(platform, &made.place, &people.collect::<String>()).await?;
-    Ok(made.id)
+    Ok(tenant_create(platform, new).await?.place)
 }
 
-/// Runs the demo data of every installed pack as the owner role.
-async fn fill(platform: &Platform, place: &Place, people: &str) -> Result<()> {
+/// The owner's colleagues and the demo data of every installed pack, once. They come in one transaction and people are
+/// never removed, so a tenant with an owner only was left by a process that died before this.
+async fn fill(platform: &Platform, place: &Place, plot: &Plot, hash: &str) -> Result<()> {
     let mut tx = platform.database.control().await?.begin().await?;
+    tx.take_time().await?;
+    modules::lock_tenant(&mut tx, place.tenant).await?;
+    tx.batch(&modules::seat_sql(place)).await?;
+    let filled = tx.query("select count(*) > 1 from sys_user", &[]).await?[0].get(0);
+    tx.batch(modules::LEAVE_SEAT).await?;
+    if filled {
+        tx.rollback().await?;
+        return Ok(());
+    }
+    let colleagues = plot.people.iter().skip(1);
+    let people: String = colleagues
+        .map(|(mailbox, role, first, last)| new_owner_sql(&plot.email(mailbox), first, last, role, Some(hash)))
+        .collect();
     let rows = tx.query("select pack from public.tenant_packs where tenant_id = $1", &[&place.tenant]).await?;
     let installed: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     let mut sql = modules::seat_sql(place);
-    sql.push_str(people);
+    sql.push_str(&people);
     for pack in platform.catalog.packs().iter().filter(|pack| installed.contains(&pack.manifest.code)) {
         sql.push_str(pack.demo.as_deref().unwrap_or_default());
     }

@@ -322,3 +322,22 @@ async fn a_full_bucket_is_followed_by_a_new_one_with_roles_of_its_own() {
     assert_eq!(moved_on.len(), 4);
     world.user("acme", "owner").await.get("/api/v1/contacts").await.ok();
 }
+
+#[tokio::test]
+async fn a_demo_tenant_that_was_left_empty_is_filled_at_the_next_start() {
+    let world = World::new().await;
+    let superuser = world.superuser().await;
+    let seed =
+        async || insula::ops::seed_demo(&world.app.platform, &world.app.tenants, &world.app.hasher).await.unwrap();
+    let people = "select count(*) from tenant_testcompany.sys_user";
+    let leave_the_owner = "set session_replication_role = replica;
+        delete from tenant_testcompany.sys_user where email <> 'owner@testcompany.test';
+        delete from tenant_testcompany.sys_user_role where user_id not in (select id from tenant_testcompany.sys_user);
+        delete from tenant_testcompany.sys_credential where user_id not in (select id from tenant_testcompany.sys_user)";
+    superuser.batch_execute(leave_the_owner).await.unwrap();
+    for _ in 0..2 {
+        seed().await;
+        assert_eq!(superuser.query_one(people, &[]).await.unwrap().get::<_, i64>(0), 3);
+    }
+    world.user("testcompany", "manager").await.get("/api/v1/me").await.ok();
+}
