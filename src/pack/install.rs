@@ -31,9 +31,7 @@ pub fn install_sql(catalog: &Catalog, pack: &Pack, place: &Place, from: i32) -> 
     }
     let _ = writeln!(sql, "grant usage on schema {} to {};", place.schema, place.role);
     sql.push_str(&rights(catalog, pack, place)?);
-    if from == 0 {
-        sql.push_str(&roles(&pack.manifest));
-    }
+    sql.push_str(&roles(&pack.manifest, from == 0));
     Ok(sql)
 }
 
@@ -133,22 +131,37 @@ fn grant_table(sql: &mut String, resource: &Resource, hides: bool, role: &Ident)
 }
 
 /// Role templates become rows that the tenant may change later; packs add grants to roles of the same code.
-fn roles(manifest: &Manifest) -> String {
-    let mut sql = String::new();
-    for (code, role) in &manifest.role {
-        let (code, name) = (literal(code), literal(&role.name));
-        let _ = writeln!(
-            sql,
-            "insert into sys_role (code, name, from_pack) values ({code}, {name}, {}) on conflict (code) do nothing;",
-            literal(&manifest.code)
-        );
-        let grants: Vec<String> = role.grants.iter().map(|grant| literal(grant)).collect();
-        let _ = writeln!(
-            sql,
-            "insert into sys_role_grant (role_id, permission)
-             select id, unnest(array[{}]::text[]) from sys_role where code = {code} on conflict do nothing;",
-            grants.join(", ")
-        );
+///
+/// `sys_role_offer` keeps what a pack has offered. A newer version offers only what is not there: a new grant reaches
+/// the role of its code, and what the tenant took away, a whole role or a grant, does not come back. A tenant from
+/// before that table is taken to have been offered everything.
+fn roles(manifest: &Manifest, first: bool) -> String {
+    let rows: Vec<String> = manifest
+        .role
+        .iter()
+        .flat_map(|(code, role)| role.grants.iter().map(move |grant| (code, &role.name, grant)))
+        .map(|(code, name, grant)| format!("({}, {}, {})", literal(code), literal(name), literal(grant)))
+        .collect();
+    if rows.is_empty() {
+        return String::new();
     }
-    sql
+    format!(
+        "with template (role, name, permission) as (values {rows}),
+         fresh as (
+           insert into sys_role_offer (pack, role, permission) select {pack}, role, permission from template
+           on conflict do nothing returning role, permission),
+         offered as (
+           select f.* from fresh f where {first} or exists (select from sys_role_offer where pack = {pack})),
+         made as (
+           insert into sys_role (code, name, from_pack)
+           select distinct t.role, t.name, {pack} from template t join offered using (role)
+           where not exists (select from sys_role_offer o where o.pack = {pack} and o.role = t.role)
+           on conflict (code) do nothing returning id, code)
+         insert into sys_role_grant (role_id, permission)
+         select r.id, o.permission from offered o
+         join (select id, code from made union all select id, code from sys_role) r on r.code = o.role
+         on conflict do nothing;\n",
+        rows = rows.join(", "),
+        pack = literal(&manifest.code),
+    )
 }

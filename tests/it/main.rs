@@ -35,6 +35,7 @@ mod once;
 mod openapi;
 mod outages;
 mod pack_check;
+mod pack_upgrade;
 mod patching;
 mod preferences;
 mod problem_pages;
