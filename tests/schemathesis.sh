@@ -22,7 +22,8 @@ cargo build --locked --bin insula
 data=$(mktemp -d "${TMPDIR:-/tmp}/insula-schemathesis.XXXXXX")
 ready=$work/ready.json
 rm -f "$ready"
-INSULA_AUTH_ACCESS_TOKEN_SECONDS=14400 "$target/debug/insula" dev --ops-listen 127.0.0.1:0 --listen 127.0.0.1:0 --data-dir "$data/dev" --ready-file "$ready" >"$work/insula.log" 2>&1 &
+INSULA_AUTH_ACCESS_TOKEN_SECONDS=3600 INSULA_LIMITS_TENANT_PER_MINUTE=0 INSULA_LIMITS_KEY_PER_MINUTE=0 \
+    INSULA_LIMITS_SIGN_IN_PER_MINUTE=0 "$target/debug/insula" dev --ops-listen 127.0.0.1:0 --listen 127.0.0.1:0 --data-dir "$data/dev" --ready-file "$ready" >"$work/insula.log" 2>&1 &
 service=$!
 finish() {
     kill -INT "$service" 2>/dev/null || :
