@@ -191,7 +191,10 @@ impl Part {
         if self.returning == Returning::Minimal {
             return Ok(Reply::new(if status == 200 { 204 } else { status }, None));
         }
-        let list = |rows: &str| Reply::new(status, Some(format!(r#"{{"object":"list","data":{rows}}}"#)));
+        let list = |rows: &str| {
+            let end = r#","has_more":false,"next_cursor":null,"total_count":null}"#;
+            Reply::new(status, Some(format!(r#"{{"object":"list","data":{rows}{end}"#)))
+        };
         if let [only] = answers {
             return Ok(list(only.body.as_deref().unwrap_or("[]")));
         }

@@ -181,5 +181,8 @@ fn answers_of_several_statements_come_in_the_order_of_the_body() {
     let part = Part { places: vec![vec![0, 2], vec![1]], ..planner.create_many(&rows(), Some(&merge)).unwrap() };
     let answer = |body: &str, count| Answer { count, body: Some(body.to_owned()) };
     let reply = part.reply(&[answer(r#"[{"n":0},{"n":2}]"#, 2), answer(r#"[{"n":1}]"#, 1)]).unwrap().unwrap();
-    assert_eq!(reply.body.unwrap(), r#"{"object":"list","data":[{"n":0},{"n":1},{"n":2}]}"#);
+    assert_eq!(
+        reply.body.unwrap(),
+        r#"{"object":"list","data":[{"n":0},{"n":1},{"n":2}],"has_more":false,"next_cursor":null,"total_count":null}"#
+    );
 }
