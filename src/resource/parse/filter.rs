@@ -8,6 +8,9 @@ const MAX_DEPTH: usize = 8;
 /// Values of one list at most.
 const MAX_VALUES: usize = 1000;
 
+/// Steps into a JSON document at most: each is a bound value.
+const MAX_STEPS: usize = 16;
+
 /// How a column is compared, in PostgREST's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operator {
@@ -228,6 +231,11 @@ pub fn path(scanner: &mut Scanner<'_>) -> Read<Path> {
     while !as_text && scanner.eat("->") {
         as_text = scanner.eat(">");
         let key = scanner.text(&['-', '.', ',', ')', '(', ':'])?;
+        if keys.len() == MAX_STEPS || key.value.contains('\0') {
+            return Err(Complaint::new(format!(
+                "takes at most {MAX_STEPS} steps into a document, and no NUL character"
+            )));
+        }
         match key.value.parse() {
             Ok(index) if !key.quoted => keys.push(Key::Index(index)),
             _ if key.value.is_empty() => return Err(Complaint::new("needs a name after `->`")),
@@ -340,6 +348,9 @@ mod tests {
 
     #[test]
     fn what_is_no_condition_is_refused() {
+        assert!(path(&mut Scanner::new(&format!("a{}", "->b".repeat(MAX_STEPS)))).is_ok());
+        assert!(path(&mut Scanner::new(&format!("a{}", "->b".repeat(MAX_STEPS + 1)))).is_err());
+        assert!(path(&mut Scanner::new("a->>b\0")).is_err());
         for bad in ["", "(", "()", "(a)", "(a.eq)", "(a.eq.1", "(a.eq.1)x", "(a.eq(any).1)", "(a.in.1)", "(.eq.1)"] {
             assert!(group(true, false, bad).is_err(), "{bad}");
         }
