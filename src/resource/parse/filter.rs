@@ -314,9 +314,7 @@ fn operand(
             Ok(Operand::One(Text { value: scanner.take_rest().to_owned(), quoted: false }))
         }
         None if scanner.peek() == Some('{') => {
-            let braced = scanner.take_while(|c| c != '}').to_owned() + "}";
-            scanner.expect("}")?;
-            Ok(Operand::One(Text { value: braced, quoted: false }))
+            Ok(Operand::One(Text { value: scanner.braced()?.to_owned(), quoted: false }))
         }
         None => Ok(Operand::One(scanner.text(&[',', ')'])?)),
     }
@@ -356,6 +354,18 @@ mod tests {
         }
         let deep = "or(".repeat(20);
         assert!(group(true, false, &format!("({deep}a.eq.1)")).is_err());
+    }
+
+    #[test]
+    fn a_brace_in_quotes_ends_no_list() {
+        let nodes = group_of(r#"(tags.cs.{"a}b",c},d.eq.1)"#);
+        let Node::Test(Test { operand: Operand::One(text), .. }) = &nodes[0] else { panic!("{nodes:?}") };
+        assert_eq!((text.value.as_str(), nodes.len()), (r#"{"a}b",c}"#, 2));
+        let Node::Test(Test { operand: Operand::One(text), .. }) = &group_of(r#"(value.cs.{"a":{"b":1}})"#)[0] else {
+            panic!("a document")
+        };
+        assert_eq!(text.value, r#"{"a":{"b":1}}"#);
+        assert!(group(true, false, r#"(tags.cs.{"a})"#).is_err());
     }
 
     #[test]

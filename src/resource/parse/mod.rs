@@ -89,7 +89,9 @@ impl ListRequest {
             .decode_utf8()
             .map_err(|_| Error::malformed("The query is not valid UTF-8."))?;
         let mut request = Self::default();
+        let mut said: Vec<String> = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            once(&mut said, &name)?;
             if parameters.iter().any(|parameter| parameter.name == *name) {
                 request.arguments.push((name.to_string(), value.to_string()));
             } else {
@@ -166,6 +168,17 @@ impl ListRequest {
     pub fn identity(&self) -> String {
         form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.identity).finish()
     }
+}
+
+/// Of what can be said once only, a second word would silently win or lose, and a cursor could not tell which.
+fn once(said: &mut Vec<String>, name: &str) -> Result<()> {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let single = matches!(last, "order" | "limit") || matches!(name, "select" | "cursor" | "format" | "q");
+    if single && said.iter().any(|other| other == name) {
+        return Err(Complaint::new("is given twice").about(name));
+    }
+    said.extend(single.then(|| name.to_owned()));
+    Ok(())
 }
 
 /// Values separated by commas, as between the braces of `{a,"b,c"}`.
@@ -270,6 +283,23 @@ mod tests {
         assert_eq!(one.identity(), parse("state=eq.x&order=name").identity());
         assert_ne!(one.identity(), parse("state=eq.y&order=name").identity());
         assert_ne!(parse("a=eq.1&b=eq.2").identity(), parse("a=eq.1%26b=eq.2").identity());
+    }
+
+    #[test]
+    fn what_can_be_said_once_only_is_refused_the_second_time() {
+        for twice in [
+            "order=a&order=b",
+            "limit=1&limit=2",
+            "q=a&q=b",
+            "select=a&select=b",
+            "cursor=a&cursor=b",
+            "format=csv&format=xlsx",
+            "a.order=b&a.order=c",
+            "a.limit=501&a.limit=5",
+        ] {
+            assert!(ListRequest::parse(twice).is_err(), "{twice}");
+        }
+        assert!(ListRequest::parse("a=gt.1&a=lt.5&or=(b.eq.1)&or=(c.eq.1)&order=a&x.order=a").is_ok());
     }
 
     #[test]

@@ -134,6 +134,27 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Reads `{…}` as it stands, with what is nested in it; braces inside double quotes do not count.
+    pub fn braced(&mut self) -> Read<&'a str> {
+        let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+        for (at, c) in self.rest.char_indices() {
+            match c {
+                _ if escaped => escaped = false,
+                '\\' if quoted => escaped = true,
+                '"' => quoted = !quoted,
+                '{' if !quoted => depth += 1,
+                '}' if !quoted => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            if depth == 0 && !quoted {
+                let (taken, rest) = self.rest.split_at(at + c.len_utf8());
+                self.rest = rest;
+                return Ok(taken);
+            }
+        }
+        Err(Complaint::new("has a `{` without its `}`"))
+    }
+
     /// Reads values between `open` and `close`, separated by commas.
     pub fn texts(&mut self, open: &str, close: char) -> Read<Vec<Text>> {
         self.expect(open)?;
