@@ -3,6 +3,8 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Limits, Sessions};
@@ -137,13 +139,23 @@ impl App {
             platform,
         });
         tokio::spawn(sweep(app.clone()));
-        let listener = app.clone();
-        tokio::spawn(listen(database, app.stop.clone(), move |news| {
-            listener.tenants.hear(&news);
-            listener.gate.hear(&news);
-            listener.sessions.hear(&news);
-        }));
+        app.clone().follow_news().await;
         Ok(app)
+    }
+
+    /// Returns when news is heard: an answer that is cached from now on is dropped for a reason only. A database that
+    /// went away meanwhile is waited for in the background, like one that goes away later.
+    async fn follow_news(self: Arc<Self>) {
+        let hearing = Arc::new(Notify::new());
+        let (heard, stop, database) = (hearing.clone(), self.stop.clone(), self.platform.database.clone());
+        let limit = Duration::from_millis(self.config.database.connect_timeout_ms);
+        tokio::spawn(listen(database, stop, move |news| {
+            self.tenants.hear(&news);
+            self.gate.hear(&news);
+            self.sessions.hear(&news);
+            heard.notify_one();
+        }));
+        let _ = timeout(limit, hearing.notified()).await;
     }
 
     /// Where customers reach a tenant; without a path.
