@@ -77,7 +77,7 @@ section!(/// `[http]`
         max_connections: usize, max_connections_per_address: usize });
 section!(/// `[database]`
     Database { url: Secret, ca_file: String, control_pool: usize, bucket_pool: usize, tenant_connections: usize,
-        wait_ms: u64, connect_timeout_ms: u64, statement_timeout_ms: u64, control_statement_timeout_ms: u64,
+        wait_ms: u64, connect_timeout_ms: u64, statement_timeout_ms: u64, control_statement_timeout_ms: u64, export_timeout_ms: u64,
         statement_cache: usize });
 section!(/// `[encryption]`
     Encryption { key: Secret });

@@ -114,6 +114,11 @@ impl Database {
         Duration::from_millis(self.0.settings.statement_timeout_ms)
     }
 
+    /// How long an export may take, its reader included.
+    pub fn export_timeout(&self) -> Duration {
+        Duration::from_millis(self.0.settings.export_timeout_ms)
+    }
+
     /// How many exports may hold a connection at once, so that other work of their bucket finds one.
     pub fn most_exports(&self) -> usize {
         (self.0.settings.bucket_pool / 4).max(1)

@@ -132,6 +132,8 @@ pub struct Resource {
     pub search: Vec<Ident>,
     /// Columns that may be matched against regular expressions.
     pub regex: Vec<Ident>,
+    /// Whether some rows are hidden from some users.
+    pub scoped: bool,
     /// Actions by name.
     pub actions: BTreeMap<String, Action>,
     /// Permission codes in the order of [`Verb`].

@@ -246,6 +246,7 @@ fn resource(pack: &Pack, name: &str, entry: &ResourceEntry, shape: &Shape) -> Re
         columns,
         methods: entry.methods.clone(),
         search: idents(&entry.search).unwrap_or_default(),
+        scoped: entry.scope.is_some(),
         regex: idents(&entry.regex).unwrap_or_default(),
         actions,
         permissions: ["view", "create", "edit", "delete", "report", "export"].map(|verb| entry.permission(name, verb)),

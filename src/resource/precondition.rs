@@ -122,11 +122,15 @@ impl Preconditions {
     }
 }
 
-/// The refusal of a change that is about another version; `current` is the row as it is now, as JSON.
-pub fn failed(current: String) -> Error {
+/// The refusal of a change that is about another version; `current` is the row as it is now, as JSON, for those who may
+/// view it.
+pub fn failed(current: Option<String>) -> Error {
     let message = "The row is not in the version that your request is about.";
-    let error = Error::new(Kind::PreconditionFailed, "precondition_failed", message).current(current);
-    error.hint("Compare with `current`, then send the request again with the new ETag.")
+    let error = Error::new(Kind::PreconditionFailed, "precondition_failed", message);
+    match current {
+        Some(row) => error.current(row).hint("Compare with `current`, then send the request again with the new ETag."),
+        None => error,
+    }
 }
 
 #[cfg(test)]

@@ -42,15 +42,16 @@ pub fn explain(catalog: &Catalog, failure: Failure) -> Error {
 
 /// A refusal of a value that only PostgreSQL can judge, such as an interval or a text search query: it is about the
 /// parameters of the query.
-pub fn unfit(failure: &Failure, judged: &[&str]) -> Option<Error> {
-    let about_a_value = failure.code().starts_with("22") || failure.code() == "42601";
+pub fn unfit(failure: &Failure, judged: &[String]) -> Option<Error> {
+    // 42883: the type lacks the operator; which ones a rare type has, only PostgreSQL knows.
+    let about_a_value = failure.code().starts_with("22") || ["42601", "42883"].contains(&failure.code());
     if judged.is_empty() || !about_a_value {
         return None;
     }
     let error = Error::malformed("The query is not valid.").context(format!("sqlstate={}", failure.code()));
     Some(
         judged.iter().fold(error, |error, column| {
-            error.parameter(*column, "invalid_value", "does not fit the type of the column")
+            error.parameter(column, "invalid_value", "does not fit the type of the column")
         }),
     )
 }

@@ -46,7 +46,8 @@ const AGGREGATE_LIMIT: Duration = Duration::from_secs(5);
 impl Engine {
     /// An engine over a database.
     pub fn new(database: Database, catalog: Arc<Catalog>) -> Self {
-        let (limit, exports) = (database.statement_timeout(), Exports::new(database.most_exports()));
+        let (limit, exports) =
+            (database.statement_timeout(), Exports::new(database.most_exports(), database.export_timeout()));
         Self { database, catalog, limit, exports }
     }
 
@@ -72,7 +73,7 @@ impl Engine {
         }
         let limit = if plan.level.grouped { self.limit.min(AGGREGATE_LIMIT) } else { self.limit };
         let answer = self.database.run(&right.read(limit), &render::list(&plan, count)).await;
-        let answer = answer.map_err(|stop| self.explain_read(stop, &plan))?;
+        let answer = answer.map_err(|stop| self.explain_read(stop, &plan.level))?;
         let (shown, total_count, last, data) = read_page(answer.body.as_deref().unwrap_or_default())?;
         let has_more = answer.count > shown;
         let next_cursor = match last.filter(|_| has_more && cursors) {
@@ -97,7 +98,8 @@ impl Engine {
     pub async fn get(&self, right: &Right, resource: &Resource, key: &RowKey, request: &ListRequest) -> Result<Row> {
         let may = |resource: &Resource, verb| right.also(resource.permission(verb), &resource.module);
         let level = Level::of_row(Sight { catalog: &self.catalog, may: &may }, resource, request)?;
-        let answer = self.run(&right.read(self.limit), &render::row(resource, &level, key)).await?;
+        let answer = self.database.run(&right.read(self.limit), &render::row(resource, &level, key)).await;
+        let answer = answer.map_err(|stop| self.explain_read(stop, &level))?;
         answer.body.as_deref().and_then(Row::read).ok_or_else(Error::not_found)
     }
 
@@ -106,10 +108,10 @@ impl Engine {
     }
 
     /// A refusal of a value that only PostgreSQL can judge is about the query.
-    pub(super) fn explain_read(&self, stop: Stop, plan: &ListPlan<'_>) -> Error {
+    pub(super) fn explain_read(&self, stop: Stop, level: &Level<'_>) -> Error {
         match stop {
             Stop::Refused(error) => error,
-            Stop::Failed(failure) => match refusal::unfit(&failure, &plan.judged) {
+            Stop::Failed(failure) => match refusal::unfit(&failure, &level.judged()) {
                 Some(error) => error,
                 None => refusal::explain(&self.catalog, failure),
             },

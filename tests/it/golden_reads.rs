@@ -123,7 +123,8 @@ const AGGREGATES: Queries = &[
 const COUNTS: &[(&str, &str, Count)] = &[
     ("contacts", "state=eq.active", Count::Exact),
     ("contacts", "state=eq.active&first_name=like.50%25*", Count::Planned),
-    ("contacts", "state=in.(active,\"it's\")", Count::Estimated),
+    ("locations", "kind=eq.office&name=like.50%25*", Count::Planned),
+    ("locations", "kind=in.(office,\"it's\")", Count::Estimated),
     ("deals", "select=stage_id,count()", Count::Exact),
     ("organizations", "select=name,contacts!inner(id)", Count::Exact),
 ];

@@ -81,3 +81,33 @@ async fn the_strict_are_told_what_is_not_honoured() {
     let lenient = send(&owner, Method::POST, "/api/v1/contacts", "handling=lenient, respond-async", body).await;
     assert_eq!((lenient.status.as_u16(), applied(&lenient)), (201, Some("handling=lenient")));
 }
+
+#[tokio::test]
+async fn who_may_change_but_not_view_sees_nothing_of_what_he_changes() {
+    let office = Office::open().await;
+    let (owner, sales) = (office.user("owner").await, office.user("sales1").await);
+    let sales1 = office.id("sales1").await;
+    let body = json!({ "first_name": "Ravi", "phone": "+919812345678", "owner_id": sales1 });
+    let contact = format!("/api/v1/contacts/{}", made(owner.post("/api/v1/contacts", body).await));
+    let taken = "delete from sys_role_grant where permission in ('contacts.view', 'contacts.*')
+        and role_id = (select id from sys_role where code = 'salesperson')";
+    office.db.batch_execute(taken).await.unwrap();
+    while sales.get(&contact).await.status != 403 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let new = sales.post("/api/v1/contacts", json!({ "first_name": "Nobody", "phone": "+919812345679" })).await;
+    assert_eq!((new.status.as_u16(), new.text.as_str()), (201, ""));
+    for patch in [json!({}), json!({ "title": "Buyer" })] {
+        let answer = sales.patch(&contact, patch).await;
+        assert_eq!((answer.status.as_u16(), answer.text.as_str()), (204, ""));
+    }
+    let stale = sales.request(Method::PATCH, &contact).header("if-match", "\"v1\"").json(&json!({ "title": "x" }));
+    assert_eq!(stale.send().await.problem(412)["current"], json!(null));
+    let acted = sales.post(&format!("{contact}/actions/archive"), json!({})).await;
+    assert_eq!((acted.status.as_u16(), acted.text.as_str()), (204, ""));
+    let wish = json!({ "requests": [{ "method": "PATCH", "path": contact, "body": { "title": "y" } }] });
+    assert_eq!(sales.post("/api/v1/batch", wish).await.ok()["data"][0]["body"], json!(null));
+    let guess = sales.request(Method::PATCH, "/api/v1/contacts?first_name=eq.Ravi");
+    let guess = guess.header("prefer", "handling=strict, max-affected=5").json(&json!({ "title": "z" })).send().await;
+    assert_eq!(guess.problem(403)["hint"], "It needs the permission `contacts.view`.");
+}

@@ -1,6 +1,6 @@
 //! Peers that open connections and then do nothing: each is shown out, and makes room for others.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use insula::config::{Config, Http};
 use reqwest::Method;
@@ -75,30 +75,66 @@ async fn an_address_has_its_share_of_connections() {
     assert_eq!(connect(world.port).await.read(&mut [0]).await.unwrap_or(0), 0, "one too many");
 }
 
+async fn many_contacts(world: &World) {
+    let rows = "set session_replication_role = replica; insert into tenant_acme.crm_contact (first_name, last_name, email, owner_id)
+        select repeat('Many', 20), md5(n::text) || md5(n || 'x'), 'many' || n || '@rows.test', (select id from tenant_acme.sys_user limit 1)
+        from generate_series(1, 40000) n";
+    world.superuser().await.batch_execute(rows).await.unwrap();
+}
+
+/// Asks for a file of all contacts, and reads no further than that it has begun.
+async fn export(world: &World, token: &str, format: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(([127, 0, 0, 1], world.port).into()).await.unwrap();
+    let request = format!(
+        "GET /api/v1/contacts?format={format} HTTP/1.1\r\nhost: acme.insula.test\r\nauthorization: Bearer {token}\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut begin = [0; 15];
+    let answered = tokio::time::timeout(Duration::from_secs(20), stream.read_exact(&mut begin));
+    answered.await.expect("room").unwrap();
+    assert_eq!(&begin, b"HTTP/1.1 200 OK");
+    stream
+}
+
 #[tokio::test]
 async fn a_reader_who_stands_still_makes_room() {
     let world = impatient(|http| (http.write_timeout_ms, http.max_connections) = (PATIENCE_MS, 2)).await;
-    let rows = "set session_replication_role = replica; insert into tenant_acme.crm_contact (first_name, last_name, email, owner_id)
-        select repeat('Many', 20), repeat('More', 20), 'many' || n || '@rows.test', (select id from tenant_acme.sys_user limit 1)
-        from generate_series(1, 40000) n";
-    world.superuser().await.batch_execute(rows).await.unwrap();
+    many_contacts(&world).await;
     let token = world.token("acme", "owner").await;
     let mut still = Vec::new();
     // The client of the sign-in holds one connection; these want the other, one after the other.
     for _ in 0..2 {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_recv_buffer_size(4096).unwrap();
-        let mut stream = socket.connect(([127, 0, 0, 1], world.port).into()).await.unwrap();
-        let request = format!(
-            "GET /api/v1/contacts?format=csv HTTP/1.1\r\nhost: acme.insula.test\r\nauthorization: Bearer {token}\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut begin = [0; 15];
-        let answered = tokio::time::timeout(Duration::from_secs(20), stream.read_exact(&mut begin));
-        answered.await.expect("room").unwrap();
-        assert_eq!(&begin, b"HTTP/1.1 200 OK");
-        still.push(stream);
+        still.push(export(&world, &token, "csv").await);
     }
     let answer = world.request(Method::GET, "acme", "/api/v1/me").bearer(&token).send().await;
     answer.ok();
+}
+
+#[tokio::test]
+async fn a_reader_who_trickles_makes_room_for_other_exports_in_the_end() {
+    const LIMIT: Duration = Duration::from_secs(3);
+    let world = World::with(|mut config: Config| {
+        config.database.export_timeout_ms = LIMIT.as_millis() as u64;
+        config
+    })
+    .await;
+    many_contacts(&world).await;
+    let owner = world.user("acme", "owner").await;
+    let token = world.token("acme", "owner").await;
+    for format in ["csv", "xlsx"] {
+        let mut stream = export(&world, &token, format).await;
+        // The pool of this world is small: one export at once, also while its file waits to be taken.
+        assert_eq!(owner.get("/api/v1/deals?format=csv").await.problem(429)["code"], "too_many_requests");
+        let (began, mut piece) = (Instant::now(), [0; 512]);
+        while began.elapsed() < LIMIT + Duration::from_millis(500) {
+            let _ = stream.read(&mut piece).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(owner.get("/api/v1/deals?format=csv").await.status, 200, "{format}");
+        let mut rest = Vec::new();
+        let _ = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut rest)).await.expect("an end");
+        assert!(!rest.ends_with(b"0\r\n\r\n"), "what is cut off does not look complete");
+    }
 }

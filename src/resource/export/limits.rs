@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::TIME_LIMIT;
 use crate::error::{Error, Kind, Result};
 
 /// Exports of one tenant at once.
@@ -17,6 +16,7 @@ const PER_TENANT: usize = 2;
 pub struct Exports {
     running: Arc<Mutex<HashMap<Uuid, usize>>>,
     most: usize,
+    limit: Duration,
 }
 
 /// A place among the running exports, given back when it is dropped.
@@ -26,14 +26,14 @@ pub struct Place {
 }
 
 impl Exports {
-    /// Room for `most` exports.
-    pub fn new(most: usize) -> Self {
-        Self { running: Arc::default(), most }
+    /// Room for `most` exports, none of which takes longer than `limit`.
+    pub fn new(most: usize, limit: Duration) -> Self {
+        Self { running: Arc::default(), most, limit }
     }
 
-    /// How long one may read.
+    /// How long one may take, from its first row to the reader's last.
     pub fn limit(&self) -> Duration {
-        TIME_LIMIT
+        self.limit
     }
 
     /// A place for a tenant's export.
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_tenant_has_few_places_and_leaves_some_to_others() {
-        let (exports, one, two) = (Exports::new(3), Uuid::from_u128(1), Uuid::from_u128(2));
+        let (exports, one, two) = (Exports::new(3, Duration::from_secs(1)), Uuid::from_u128(1), Uuid::from_u128(2));
         let places = [exports.enter(one).unwrap(), exports.enter(one).unwrap()];
         assert_eq!(exports.enter(one).err().unwrap().code(), "too_many_requests");
         let other = exports.enter(two).unwrap();

@@ -7,8 +7,12 @@ mod xlsx;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::stream::{self, Stream};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_postgres::Row;
+use tokio_util::task::AbortOnDropHandle;
 
 pub use limits::Exports;
 use limits::Place;
@@ -19,8 +23,8 @@ use super::render::{self, Form};
 use super::run::Engine;
 use crate::access::Right;
 use crate::db::{Failure, Rows, Stop};
-use crate::error::{Error, Result};
-use crate::pack::Kind;
+use crate::error::{Error, Kind, Result};
+use crate::pack;
 
 /// How much of a file is put together before it leaves, in bytes.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -65,7 +69,7 @@ pub struct Heading {
     /// Its name.
     pub name: String,
     /// What its values are.
-    pub kind: Kind,
+    pub kind: pack::Kind,
 }
 
 /// An export that has begun: its first row has come, so it was not refused.
@@ -74,6 +78,8 @@ pub struct Export {
     first: Option<Row>,
     headings: Vec<Heading>,
     format: Format,
+    limit: Duration,
+    /// Given back when the last piece was handed over.
     _place: Place,
 }
 
@@ -97,59 +103,65 @@ impl Engine {
             Format::Xlsx => Form::Sheet,
         };
         let place = self.exports.enter(right.tenant())?;
-        let scope = right.read(self.exports.limit());
+        let limit = self.exports.limit();
+        let scope = right.read(limit);
         let mut rows = match self.database.stream(&scope, &render::export(&plan, form)).await {
             Ok(rows) => rows,
-            Err(stop) => return Err(self.explain_read(stop, &plan)),
+            Err(stop) => return Err(self.explain_read(stop, &plan.level)),
         };
-        let first = rows.next().await.map_err(|failure| self.explain_read(Stop::Failed(failure), &plan))?;
-        Ok(Export { rows, first, headings, format, _place: place })
+        let first = rows.next().await.map_err(|failure| self.explain_read(Stop::Failed(failure), &plan.level))?;
+        Ok(Export { rows, first, headings, format, limit, _place: place })
     }
 }
+
+/// Pieces on their way to the reader, and the work that makes them.
+type Pieces = (mpsc::Receiver<Bytes>, AbortOnDropHandle<Result<()>>);
 
 impl Export {
     /// The file in pieces. What goes wrong now breaks it off: its beginning has left already.
+    ///
+    /// The work has a clock of its own, because a reader who takes a byte now and then would hold its connection and
+    /// its place for ever. It ends at once when the reader goes away.
     pub fn into_chunks(self) -> impl Stream<Item = Result<Bytes>> + Send {
-        let began = std::time::Instant::now();
-        stream::try_unfold(Source::new(self), move |mut source| async move {
-            match source.chunk().await {
-                Ok(Some(bytes)) => Ok(Some((bytes, source))),
-                Ok(None) => Ok(None),
-                Err(error) => {
-                    let context = error.private_context();
-                    tracing::warn!(context, seconds = began.elapsed().as_secs(), "an export broke off");
-                    Err(error)
-                }
+        let limit = self.limit;
+        let (sender, receiver) = mpsc::channel(1);
+        let work = timeout(limit, self.send(sender)).map(|outcome| outcome.unwrap_or_else(|_| Err(too_slow())));
+        let pieces = (receiver, AbortOnDropHandle::new(tokio::spawn(work)));
+        stream::unfold(Some(pieces), |pieces| async { next_piece(pieces?).await })
+    }
+
+    async fn send(mut self, pieces: mpsc::Sender<Bytes>) -> Result<()> {
+        if self.format == Format::Xlsx {
+            let mut file = xlsx::write(&mut self).await?;
+            while let Some(bytes) = piece(&mut file).await? {
+                pieces.send(bytes).await.map_err(|_| gone())?;
             }
-        })
+            return Ok(());
+        }
+        let mut begins = true;
+        while let Some(bytes) = self.text(std::mem::take(&mut begins)).await? {
+            pieces.send(bytes).await.map_err(|_| gone())?;
+        }
+        Ok(())
     }
 }
 
-/// Where the pieces of a file come from.
-enum Source {
-    Text(Box<Export>, bool),
-    Sheet(Box<Export>),
-    File(tokio::fs::File),
+async fn next_piece((mut pieces, work): Pieces) -> Option<(Result<Bytes>, Option<Pieces>)> {
+    if let Some(bytes) = pieces.recv().await {
+        return Some((Ok(bytes), Some((pieces, work))));
+    }
+    let error = work.await.map_err(Error::internal).and_then(|done| done).err()?;
+    tracing::warn!(context = error.private_context(), "an export broke off");
+    Some((Err(error), None))
 }
 
-impl Source {
-    fn new(export: Export) -> Self {
-        match export.format {
-            Format::Xlsx => Self::Sheet(Box::new(export)),
-            Format::Csv | Format::Ndjson => Self::Text(Box::new(export), true),
-        }
-    }
+fn too_slow() -> Error {
+    Error::new(Kind::Timeout, "timeout", "The export took too long and was stopped.")
+        .context("export_timeout_ms is over")
+}
 
-    async fn chunk(&mut self) -> Result<Option<Bytes>> {
-        if let Self::Sheet(export) = self {
-            *self = Self::File(xlsx::write(export).await?);
-        }
-        match self {
-            Self::Text(export, begins) => export.text(std::mem::take(begins)).await,
-            Self::File(file) => piece(file).await,
-            Self::Sheet(_) => Err(Error::internal("a workbook is written only once")),
-        }
-    }
+fn gone() -> Error {
+    Error::internal("the reader of an export went away")
 }
 
 async fn piece(file: &mut tokio::fs::File) -> Result<Option<Bytes>> {
@@ -185,6 +197,3 @@ impl Export {
         Ok((!bytes.is_empty()).then(|| bytes.into()))
     }
 }
-
-/// How long an export may read.
-pub const TIME_LIMIT: Duration = Duration::from_secs(600);

@@ -4,7 +4,7 @@ use super::{Shape, Spot, refuse};
 use crate::error::Result;
 use crate::pack::{Column, Kind};
 use crate::resource::body::column_text;
-use crate::resource::parse::{self, Narrowing, Node, Operator, Quantifier, Test, Text};
+use crate::resource::parse::{self, Node, Operator, Quantifier, Test, Text};
 use crate::sql::Value;
 
 /// Text search configurations of every PostgreSQL.
@@ -39,6 +39,12 @@ const LANGUAGES: [&str; 29] = [
     "turkish",
     "yiddish",
 ];
+
+/// The function of text search queries with a grammar.
+const QUERY: &str = "to_tsquery";
+
+/// The signs of regular expressions, with and without regard to case.
+const EXPRESSIONS: [&str; 2] = [" ~ ", " ~* "];
 
 /// What a spot is compared to.
 #[derive(Debug)]
@@ -99,24 +105,22 @@ pub fn search<'a>(shape: Shape<'a>, words: &[String]) -> Result<Vec<Condition<'a
     Ok(words.iter().map(|word| Condition::Any(columns.iter().map(|&column| within(word, column)).collect())).collect())
 }
 
-/// Columns that are compared with values which only PostgreSQL can judge, such as an interval.
-pub fn judged<'a>(shape: Shape<'a>, rows: &Narrowing) -> Vec<&'a str> {
-    fn walk<'a>(shape: Shape<'a>, nodes: &[Node], found: &mut Vec<&'a str>) {
-        for node in nodes {
-            match node {
-                Node::Group { nodes, .. } => walk(shape, nodes, found),
-                Node::Test(test) => {
-                    let column = shape.columns.iter().find(|column| column.name.as_str() == test.path.column);
-                    let opaque = |column: &Column| matches!(column.kind, Kind::Other | Kind::Array | Kind::Json);
-                    let asks = matches!(test.operator, Operator::Fts | Operator::Match | Operator::Imatch);
-                    found.extend(column.filter(|column| asks || opaque(column)).map(|column| column.name.as_str()));
-                }
+impl<'a> Condition<'a> {
+    /// Columns that are compared with values which only PostgreSQL can judge, such as an interval.
+    pub fn judged(&self, found: &mut Vec<&'a str>) {
+        match self {
+            Self::Compare(spot, sign, _) => {
+                let opaque = matches!(spot.column.kind, Kind::Other | Kind::Array | Kind::Json);
+                found.extend((opaque || EXPRESSIONS.contains(sign)).then(|| spot.column.name.as_str()));
             }
+            Self::Words(spot, _, function, _) => {
+                found.extend((*function == QUERY).then(|| spot.column.name.as_str()));
+            }
+            Self::Is(..) => {}
+            Self::Not(inner) => inner.judged(found),
+            Self::Any(members) | Self::All(members) => members.iter().for_each(|member| member.judged(found)),
         }
     }
-    let mut found = Vec::new();
-    walk(shape, &rows.conditions, &mut found);
-    found
 }
 
 fn planned<'a>(shape: Shape<'a>, test: &'a Test) -> Result<Condition<'a>> {
@@ -157,7 +161,7 @@ fn words<'a>(spot: Spot<'a>, test: &Test, query: &Text) -> Result<Condition<'a>,
     let language = LANGUAGES.iter().find(|known| **known == asked);
     let language = language.ok_or_else(|| format!("`{asked}` is not a language; {} are", LANGUAGES.join(", ")))?;
     let function = match test.operator {
-        Operator::Fts => "to_tsquery",
+        Operator::Fts => QUERY,
         Operator::Phfts => "phraseto_tsquery",
         Operator::Wfts => "websearch_to_tsquery",
         _ => "plainto_tsquery",
@@ -178,8 +182,8 @@ fn sign(operator: Operator, kind: Kind) -> Result<&'static str, String> {
         Lte => (" <= ", !matches!(kind, Kind::Json | Kind::Array)),
         Like => (" like ", kind == Kind::Text),
         Ilike => (" ilike ", kind == Kind::Text),
-        Match => (" ~ ", kind == Kind::Text),
-        Imatch => (" ~* ", kind == Kind::Text),
+        Match => (EXPRESSIONS[0], kind == Kind::Text),
+        Imatch => (EXPRESSIONS[1], kind == Kind::Text),
         Cs => (" @> ", matches!(kind, Kind::Array | Kind::Json | Kind::Other)),
         Cd => (" <@ ", matches!(kind, Kind::Array | Kind::Json | Kind::Other)),
         Ov => (" && ", matches!(kind, Kind::Array | Kind::Other)),

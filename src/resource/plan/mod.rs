@@ -173,8 +173,8 @@ pub struct ListPlan<'a> {
     pub limit: u32,
     /// Where the page before ended: a value for each sort.
     pub after: Option<Vec<Option<String>>>,
-    /// Columns that are compared with values which only PostgreSQL can judge.
-    pub judged: Vec<&'a str>,
+    /// Whether PostgreSQL may guess how many rows there are: it would count those in that the caller does not see.
+    pub estimable: bool,
 }
 
 impl<'a> ListPlan<'a> {
@@ -186,8 +186,9 @@ impl<'a> ListPlan<'a> {
         if let Some(resource) = shape.resource.filter(|_| !level.grouped) {
             level.end_order(&resource.key);
         }
-        let judged = filter::judged(shape, &request.rows);
-        Ok(Self { level, limit: request.limit(), after: None, judged })
+        let requires = |output: &Output<'_>| matches!(output.what, What::Embed(Embed { inner: true, .. }));
+        let hides = shape.resource.is_none_or(|resource| resource.scoped) || level.outputs.iter().any(requires);
+        Ok(Self { level, limit: request.limit(), after: None, estimable: !hides })
     }
 
     /// Refuses a limit that only a file may have.
@@ -216,6 +217,19 @@ impl<'a> Level<'a> {
             return Err(Error::malformed("A single record cannot be added up."));
         }
         Ok(level)
+    }
+
+    /// Parameters whose values only PostgreSQL can judge.
+    pub fn judged(&self) -> Vec<String> {
+        let mut own = Vec::new();
+        self.conditions.iter().for_each(|condition| condition.judged(&mut own));
+        let embedded = self.outputs.iter().flat_map(|output| match &output.what {
+            What::Embed(embed) => {
+                embed.level.judged().iter().map(|path| format!("{}.{path}", output.name.as_str())).collect()
+            }
+            What::Spot(_) | What::Aggregate(..) => Vec::new(),
+        });
+        own.into_iter().map(str::to_owned).chain(embedded).collect()
     }
 
     /// What the columns of a file are called and hold.

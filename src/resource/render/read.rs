@@ -11,6 +11,9 @@ use crate::sql::{Sql, Value};
 /// A page ends when its JSON exceeds this many bytes, whatever its limit: `has_more` and the cursor say so.
 const PAGE_BYTES: &str = "8388608";
 
+/// What one embedded list may hold.
+const EMBED_BYTES: &str = "2097152";
+
 /// How the rows of a list are counted beyond its page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Count {
@@ -80,7 +83,7 @@ fn keys(sql: &mut Sql, plan: &ListPlan<'_>) {
 }
 
 fn total(sql: &mut Sql, plan: &ListPlan<'_>, count: Option<Count>) {
-    match count {
+    match count.map(|count| if plan.estimable { count } else { Count::Exact }) {
         None => {
             sql.push("null::bigint");
         }
@@ -267,35 +270,41 @@ fn is_numeric(output: &Output<'_>) -> bool {
     }
 }
 
-/// Without a limit of its own an embedded list holds at most 1000 rows; more are an error, because nobody would see that
-/// some are missing.
+/// An embedded list holds at most 2 MiB, and without a limit of its own 1000 rows; more is an error, because nobody would
+/// see that some are missing. The bytes are added up row by row, so that PostgreSQL never holds more of them.
 fn embedded(sql: &mut Sql, above: usize, embed: &Embed<'_>, next: &mut usize) {
+    let Embed { one, level, .. } = embed;
+    if *one {
+        sql.push("(select row_to_json(r) from (");
+        embedded_rows(sql, above, embed, next);
+        sql.push(") r)");
+        return;
+    }
+    sql.push("(select case when max(size) > ").push(EMBED_BYTES);
+    sql.push(if level.limit.is_some() { "" } else { " or count(*) > 1000" });
+    sql.push(" then app_too_many() else coalesce(json_agg(j) filter (where size <= ").push(EMBED_BYTES);
+    sql.push("), '[]') end from (select j, sum(octet_length(j::text)) over (rows unbounded preceding) as size");
+    sql.push(" from (select row_to_json(r) as j from (");
+    embedded_rows(sql, above, embed, next);
+    sql.push(") r offset 0) e) e)");
+}
+
+fn embedded_rows(sql: &mut Sql, above: usize, embed: &Embed<'_>, next: &mut usize) {
     let at = *next;
     *next += 1;
     let level = &embed.level;
-    sql.push(match (embed.one, level.limit) {
-        (true, _) => "(select row_to_json(r) from (",
-        (false, Some(_)) => "(select coalesce(json_agg(row_to_json(r)), '[]') from (",
-        (false, None) => {
-            "(select case when count(*) > 1000 then app_too_many() \
-             else coalesce(json_agg(row_to_json(r)), '[]') end from ("
-        }
-    });
     if level.grouped {
         shown_groups(sql, at, level);
     }
     select(sql, at, level, next);
     joined(sql, above, at, embed, next);
     end(sql, at, level);
-    match level.limit {
-        _ if embed.one => {}
-        Some(limit) => drop(sql.push(" limit ").number(limit)),
-        None => drop(sql.push(" limit 1001")),
+    if !embed.one {
+        sql.push(" limit ").number(level.limit.unwrap_or(1001));
     }
     if level.grouped {
         sql.push(") ").table(at);
     }
-    sql.push(") r)");
 }
 
 /// The rows of an embedded level that belong to the row above, filtered.

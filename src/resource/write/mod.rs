@@ -22,10 +22,11 @@ use super::prefer::Returning;
 use super::row::Row;
 use serde_json::value::RawValue;
 
+use crate::access::Right;
 use crate::db::{Answer, Step};
 use crate::error::{Error, Result};
 use crate::ident::Ident;
-use crate::pack::Resource;
+use crate::pack::{Resource, Verb};
 use crate::sql::Sql;
 
 /// What a caller gets.
@@ -221,6 +222,10 @@ impl Part {
             (Returning::Minimal, _) => (status, None),
         };
         Reply { version: row.version, location, ..Reply::new(status, body) }
+    }
+
+    fn may_be_seen(&self, right: &Right) -> bool {
+        right.also(self.resource.permission(Verb::View), &self.resource.module).is_ok()
     }
 
     /// Whether a row that was not found may be there in another version.

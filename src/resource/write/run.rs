@@ -3,6 +3,7 @@
 use super::super::parse::ListRequest;
 use super::super::plan::{ListPlan, Shape, Sight};
 use super::super::precondition::failed;
+use super::super::prefer::Returning;
 use super::super::row::Row;
 use super::super::run::Engine;
 use super::render::{self, Counting, Target};
@@ -10,11 +11,15 @@ use super::{Course, Part, Plan, Reply, batch, lost};
 use crate::access::Right;
 use crate::db::{Answer, Ending, Halt, Stop};
 use crate::error::{Error, Result};
-use crate::pack::Resource;
+use crate::pack::{Resource, Verb};
 
 impl Engine {
-    /// Does what a plan says.
-    pub async fn write(&self, right: &Right, plan: Plan) -> Result<Reply> {
+    /// Does what a plan says. What the caller may change but not view does not come back to them.
+    pub async fn write(&self, right: &Right, mut plan: Plan) -> Result<Reply> {
+        plan.parts
+            .iter_mut()
+            .filter(|part| !part.may_be_seen(right))
+            .for_each(|part| part.returning = Returning::Minimal);
         if let Some(claim) = plan.claim.clone() {
             return self.once(right, plan, claim).await;
         }
@@ -67,6 +72,8 @@ impl Engine {
             return Err(error.hint("For example ?state=eq.archived"));
         }
         let may = |resource: &Resource, verb| right.also(resource.permission(verb), &resource.module);
+        // Which rows were changed tells what stands in them.
+        may(resource, Verb::View)?;
         plan(&ListPlan::new(Sight { catalog: &self.catalog, may: &may }, Shape::from(resource), request)?)
     }
 
@@ -92,7 +99,7 @@ impl Engine {
     /// Why a row was not found as the request demands: it is not there, or there in another version.
     pub(super) async fn missed(&self, right: &Right, plan: &Plan, at: usize) -> Error {
         let error = match self.present(right, plan, at).await {
-            Ok(Some(row)) => failed(row.json),
+            Ok(Some(row)) => failed(plan.parts.get(at).filter(|part| part.may_be_seen(right)).map(|_| row.json)),
             Ok(None) => Error::not_found(),
             Err(error) => error,
         };

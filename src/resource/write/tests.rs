@@ -45,6 +45,7 @@ fn deals() -> Resource {
         unique: Vec::new(),
         if_match_required: false,
         search: Vec::new(),
+        scoped: false,
         regex: Vec::new(),
         actions: Default::default(),
         permissions: Default::default(),
