@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 use crate::ident::Ident;
 use crate::tenant::Tenant;
 
-/// A right to do one thing in one tenant. Only [`Right::to`] makes one, and only a right makes a scope for requests:
-/// a handler that forgets a check does not compile.
+/// A right to do one thing in one tenant. Only [`Right::to`] and [`Right::to_own`] make one, and only a right makes a
+/// scope for requests: a handler that forgets a check does not compile.
 #[derive(Debug, Clone)]
 pub struct Right {
     tenant: Arc<Tenant>,
@@ -30,9 +30,14 @@ impl Right {
         session: Arc<Session>,
         gate: &Gate,
     ) -> Result<Self> {
-        let entitlements = gate.pass(tenant.id, module).await?;
-        let right = Self { tenant, session, entitlements };
+        let right = Self::to_own(module, tenant, session, gate).await?;
         right.also(permission, module).map(|()| right)
+    }
+
+    /// The right to what is the user's own and nobody else sees, such as his operations. `module` keeps it.
+    pub async fn to_own(module: &str, tenant: Arc<Tenant>, session: Arc<Session>, gate: &Gate) -> Result<Self> {
+        let entitlements = gate.pass(tenant.id, module).await?;
+        Ok(Self { tenant, session, entitlements })
     }
 
     /// Refuses what the same user may not do with another part of the tenant, in the same transaction.

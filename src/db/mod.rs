@@ -119,8 +119,8 @@ impl Database {
         Duration::from_millis(self.0.settings.export_timeout_ms)
     }
 
-    /// How many exports may hold a connection at once, so that other work of their bucket finds one.
-    pub fn most_exports(&self) -> usize {
+    /// How many exports, and as many operations, may hold a connection at once: other work of their bucket finds one.
+    pub fn most_long_work(&self) -> usize {
         (self.0.settings.bucket_pool / 4).max(1)
     }
 

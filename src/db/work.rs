@@ -136,6 +136,27 @@ impl Database {
 }
 
 impl Open {
+    /// Runs statements that may be refused: then they alone are undone, and the work goes on. One round trip, or two.
+    pub async fn attempt(&mut self, statements: &[Sql]) -> Result<(), Stop> {
+        let connection = self.lease.connection();
+        let exchange = join3(
+            connection.batch_execute("savepoint attempt"),
+            join_all(statements.iter().map(|sql| query(connection, sql))),
+            connection.batch_execute("release savepoint attempt"),
+        );
+        let (begun, replies, ended) = timeout(self.limit, exchange).await.map_err(|_| Stop::Refused(too_late()))?;
+        let failed = |error: tokio_postgres::Error| Stop::Failed(error.into());
+        begun.map_err(failed)?;
+        match replies.into_iter().find_map(Result::err) {
+            None => ended.map_err(failed),
+            Some(refusal) => {
+                let back = connection.batch_execute("rollback to savepoint attempt; release savepoint attempt");
+                timeout(SLACK, back).await.map_err(|_| Stop::Refused(too_late()))?.map_err(failed)?;
+                Err(failed(refusal))
+            }
+        }
+    }
+
     /// Runs a last statement and makes the work last, one round trip.
     pub async fn commit_with(mut self, last: &Sql) -> Result<(), Stop> {
         let connection = self.lease.connection();

@@ -20,6 +20,9 @@ use crate::error::{Error, Kind, Result};
 use crate::pack::{Action, Method, Report, Resource, Verb};
 use crate::tenant::{Host, Named, Tenant};
 
+/// The module that keeps users and what is their own; every tenant has it.
+const PEOPLE: &str = "system_admin";
+
 /// The tenant that a public request means.
 pub struct Reached(pub Arc<Tenant>);
 
@@ -30,6 +33,9 @@ pub struct SignedIn {
     /// Who.
     pub session: Arc<Session>,
 }
+
+/// The right of whoever is signed in to what is his own.
+pub struct Own(pub Right);
 
 /// A resource and the right to one verb on it.
 pub struct Allowed<V> {
@@ -202,6 +208,15 @@ impl SignedIn {
         let right = Right::to(first, module, self.tenant.clone(), self.session.clone(), &app.gate).await?;
         others.iter().try_for_each(|permission| right.also(permission, module))?;
         Ok(right)
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Own {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let SignedIn { tenant, session } = SignedIn::from_request_parts(parts, app).await?;
+        Ok(Self(Right::to_own(PEOPLE, tenant, session, &app.gate).await?))
     }
 }
 

@@ -20,7 +20,7 @@ use crate::app::App;
 use crate::error::{Error, Kind, Result};
 use crate::pack::Resource;
 use crate::resource::{
-    Claim, Comparison, Counting, ListRequest, Part, Plan, Planner, Preconditions, Prefer, Reply, Rows, Tags, etag,
+    Bulk, Claim, Comparison, Counting, ListRequest, Part, Plan, Planner, Preconditions, Prefer, Reply, Rows, Tags, etag,
 };
 
 static PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -31,7 +31,11 @@ pub static PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-
 /// What changes of one row honour.
 pub const ON_A_ROW: [&str; 3] = ["return", "tx", "missing"];
 /// What new rows honour.
-pub const ON_NEW_ROWS: [&str; 4] = ["return", "tx", "missing", "resolution"];
+pub const ON_NEW_ROWS: [&str; 5] = ["return", "tx", "missing", "resolution", "respond-async"];
+/// The same, where they are made before the answer.
+pub const ON_NEW_ROWS_NOW: [&str; 4] = ["return", "tx", "missing", "resolution"];
+/// The same, where they are made after it.
+pub const ON_OPERATIONS: [&str; 4] = ["tx", "missing", "resolution", "respond-async"];
 /// What changes of many rows honour.
 pub const ON_MANY_ROWS: [&str; 3] = ["return", "tx", "max-affected"];
 
@@ -172,7 +176,7 @@ impl Incoming {
     pub fn new_rows(&self, resource: &Resource) -> Result<New> {
         Ok(match Form::of(&self.headers, &self.bytes) {
             Form::One => New::Row(self.object()?),
-            Form::Array => New::Rows(Rows::from_array(self.shape()?)?),
+            Form::Array => New::Rows(Rows(self.shape()?)),
             Form::Lines => New::Rows(Rows::from_lines(&self.bytes)?),
             Form::Csv => New::Rows(Rows::from_csv(resource, &self.bytes)?),
         })
@@ -217,13 +221,30 @@ impl Incoming {
         batch: bool,
         prefer: &Prefer,
     ) -> Result<Response, Problem> {
+        let plan = self.plan(parts, batch, prefer)?;
+        Ok(answer(app.engine.write(right, plan).await?)?)
+    }
+
+    /// Answers at once, and makes the rows afterwards.
+    pub async fn begin(
+        &self,
+        app: &App,
+        right: &Right,
+        planner: &Planner,
+        bulk: Bulk,
+        prefer: &Prefer,
+    ) -> Result<Response, Problem> {
+        let plan = self.plan(Vec::new(), false, prefer)?;
+        Ok(answer(app.engine.begin(right, planner, bulk, plan).await?)?)
+    }
+
+    fn plan(&self, parts: Vec<Part>, batch: bool, prefer: &Prefer) -> Result<Plan> {
         if Form::of(&self.headers, &self.bytes) != Form::Csv {
             json::check_precision(&self.bytes)?;
         }
         let (rollback, applied) = (prefer.rollback(), prefer.applied());
         let claim = if self.method == Method::DELETE { None } else { self.claim()? };
-        let plan = Plan { parts, batch, rollback, applied, claim };
-        Ok(answer(app.engine.write(right, plan).await?)?)
+        Ok(Plan { parts, batch, rollback, applied, claim })
     }
 }
 

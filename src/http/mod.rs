@@ -10,6 +10,7 @@ mod front;
 mod incoming;
 mod json;
 mod metadata;
+mod operations;
 mod operator;
 mod ops_port;
 mod pages;

@@ -10,7 +10,7 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use super::error::Problem;
 use super::front::remember_route;
 use super::metadata::{Face, OperatorFace, TenantFace};
-use super::{account, batch, metadata, operator, pages, resources, writes};
+use super::{account, batch, metadata, operations, operator, pages, resources, writes};
 use crate::app::App;
 use crate::error::{Error, Kind};
 use crate::pack::Verb;
@@ -22,6 +22,8 @@ pub enum Policy {
     Public,
     /// Whoever is signed in to the tenant.
     SignedIn,
+    /// The one user whose own it is.
+    Own,
     /// Who has the permission for a verb on the resource, with its module on.
     Resource(Verb),
     /// Who has the permissions to create and to edit rows of the resource; with If-Match only the latter, with
@@ -56,7 +58,7 @@ fn route(method: Method, path: &'static str, policy: Policy, handler: MethodRout
 
 /// Routes on tenants' hosts and on the apex.
 pub fn tenant_routes() -> Vec<Route> {
-    use Policy::{Action, Batch, Public, Replace, Report, Resource, SignedIn};
+    use Policy::{Action, Batch, Own, Public, Replace, Report, Resource, SignedIn};
     let mut routes = vec![
         route(Method::POST, "/api/v1/signup", Public, post(account::signup)),
         route(Method::POST, "/api/v1/auth/login", Public, post(account::login)),
@@ -64,6 +66,8 @@ pub fn tenant_routes() -> Vec<Route> {
         route(Method::GET, "/api/v1/modules", SignedIn, get(account::modules)),
         route(Method::GET, "/api/v1", SignedIn, get(metadata::directory)),
         route(Method::POST, "/api/v1/batch", Batch, post(batch::batch)),
+        route(Method::GET, "/api/v1/operations/{id}", Own, get(operations::operation)),
+        route(Method::GET, "/api/v1/operations/{id}/events", Own, get(operations::events)),
         route(Method::GET, "/api/v1/reports/{report}", Report, get(resources::report)),
         route(Method::GET, "/api/v1/reports/{report}/schema", Report, get(metadata::report_schema)),
         route(Method::GET, "/api/v1/{resource}", Resource(Verb::View), get(resources::list)),

@@ -8,11 +8,11 @@ use axum::response::Response;
 
 use super::error::Problem;
 use super::extract::{Allowed, AllowedAction, AllowedReplacement, Creating, Deleting, Updating};
-use super::incoming::{Incoming, New, ON_A_ROW, ON_MANY_ROWS, ON_NEW_ROWS};
+use super::incoming::{Incoming, New, ON_A_ROW, ON_MANY_ROWS, ON_NEW_ROWS, ON_NEW_ROWS_NOW, ON_OPERATIONS};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::pack::Verb;
-use crate::resource::{Prefer, RowKey};
+use crate::resource::{Bulk, Prefer, RowKey};
 
 type Answer = Result<Response<Body>, Problem>;
 
@@ -32,12 +32,16 @@ pub async fn create(State(app): State<Arc<App>>, allowed: Allowed<Creating>, inc
     let part = match (incoming.new_rows(resource)?, &upsert) {
         (New::Row(row), None) => planner.create(&row)?,
         (New::Row(row), Some(upsert)) => planner.upsert(&row, upsert)?,
-        (New::Rows(mut rows), upsert) => {
+        (New::Rows(mut rows), _) => {
             planner.narrow(&mut rows, named("columns"))?;
-            planner.create_many(&rows, upsert.as_ref())?
+            let bulk = Bulk::new(resource.clone(), rows, prefer.resolution(), named("on_conflict"))?;
+            if prefer.respond_async() || bulk.is_long() {
+                return incoming.begin(&app, &allowed.right, &planner, bulk, &prefer.only(&ON_OPERATIONS)).await;
+            }
+            planner.create_many(bulk)?
         }
     };
-    incoming.run(&app, &allowed.right, part, &prefer).await
+    incoming.run(&app, &allowed.right, part, &prefer.only(&ON_NEW_ROWS_NOW)).await
 }
 
 /// `PATCH /api/v1/{resource}?…`: a merge patch of all rows that the query describes.

@@ -101,6 +101,18 @@ impl Prefer {
         self.get("tx") == Some("rollback")
     }
 
+    /// Whether the work may follow the answer.
+    pub fn respond_async(&self) -> bool {
+        self.get("respond-async").is_some()
+    }
+
+    /// What of it is honoured after all, once it is known what happens.
+    #[must_use]
+    pub fn only(&self, here: &[&str]) -> Self {
+        let honoured = self.honoured.iter().filter(|(name, _)| *name == "handling" || here.contains(name));
+        Self { honoured: honoured.cloned().collect() }
+    }
+
     /// What was honoured, for the header `Preference-Applied`.
     pub fn applied(&self) -> Option<String> {
         let all = self.honoured.iter().map(|(name, value)| match value.as_str() {
@@ -130,6 +142,7 @@ fn judge(name: &str, value: &str, here: &[&str]) -> Result<&'static str, String>
     }
     let fits = match *known {
         "max-affected" => value.parse::<u64>().is_ok(),
+        "respond-async" => value.is_empty(),
         _ => values.contains(&value),
     };
     if fits { Ok(known) } else { Err(format!("`{name}={value}` is not among {}", choices(known, values))) }

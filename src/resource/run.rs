@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::export::Exports;
 use super::parse::ListRequest;
+use super::places::Places;
 use super::plan::{Level, ListPlan, RowKey, Shape, Sight};
 use super::render::Count;
 use super::row::Row;
@@ -21,7 +21,9 @@ pub struct Engine {
     pub(super) database: Database,
     pub(super) catalog: Arc<Catalog>,
     pub(super) limit: Duration,
-    pub(super) exports: Exports,
+    pub(super) exports: Places,
+    pub(super) export_limit: Duration,
+    pub(super) operations: Places,
 }
 
 /// A page of a list.
@@ -43,12 +45,19 @@ type Head = (i64, Option<i64>, Option<cursor::Position>);
 /// Adding up may read many rows; nobody needs to wait for it as long as for a write.
 const AGGREGATE_LIMIT: Duration = Duration::from_secs(5);
 
+/// Exports of one tenant at once.
+const EXPORTS_PER_TENANT: usize = 2;
+/// Operations of one tenant at once.
+const OPERATIONS_PER_TENANT: usize = 1;
+
 impl Engine {
     /// An engine over a database.
     pub fn new(database: Database, catalog: Arc<Catalog>) -> Self {
-        let (limit, exports) =
-            (database.statement_timeout(), Exports::new(database.most_exports(), database.export_timeout()));
-        Self { database, catalog, limit, exports }
+        let (limit, most) = (database.statement_timeout(), database.most_long_work());
+        let exports = Places::new("exports", most, EXPORTS_PER_TENANT);
+        let operations = Places::new("operations", most, OPERATIONS_PER_TENANT);
+        let export_limit = database.export_timeout();
+        Self { database, catalog, limit, exports, export_limit, operations }
     }
 
     /// The catalogue.

@@ -27,6 +27,8 @@ const DOCUMENTS: [&str; 7] = [
 ];
 /// Tenant routes that need no right besides being signed in.
 const RIGHTLESS: [&str; 3] = ["GET /api/v1", "GET /api/v1/me", "GET /api/v1/modules"];
+/// In place of a permission: what it is about belongs to one user.
+const OWNERSHIP: &str = "its owner only";
 /// The module that cannot be switched off for one tenant.
 const MANDATORY: &str = "system_admin";
 
@@ -65,6 +67,7 @@ fn expand(catalog: &Catalog, route: &Route) -> Vec<Operation> {
         Policy::SignedIn => {
             vec![Operation { method: route.method.clone(), path: path(), right: None, offered: true, body: None }]
         }
+        Policy::Own => vec![Operation::new(route, path(), MANDATORY, OWNERSHIP, true)],
         Policy::Resource(verb) => {
             let offered = |resource: &Resource| resource.methods.contains(&pack_method(route, verb));
             let one = |resource: &Resource| {
@@ -236,7 +239,10 @@ async fn without_the_right_the_permission_is_named_and_nothing_else_happens() {
     let world = World::new().await;
     with_people(&world).await;
     let powerless = world.token("acme", "powerless").await;
-    for operation in tenant_operations(world.app.engine.catalog()) {
+    let is_own = |operation: &Operation| operation.right.as_ref().is_some_and(|(_, need)| need == OWNERSHIP);
+    let (own, others): (Vec<_>, Vec<_>) =
+        tenant_operations(world.app.engine.catalog()).into_iter().partition(|operation| is_own(operation));
+    for operation in others {
         let answer = attempt(&world, "acme", &operation, Some(&powerless)).await;
         match &operation.right {
             Some((_, permission)) => {
@@ -248,6 +254,9 @@ async fn without_the_right_the_permission_is_named_and_nothing_else_happens() {
         }
     }
     assert_eq!(bucket_connections(&world).await, 0, "a refusal reached for the tenant's data");
+    for operation in own {
+        expect(&attempt(&world, "acme", &operation, Some(&powerless)).await, &operation, 404, "not_found");
+    }
     let owner = world.user("acme", "owner").await;
     owner.get("/api/v1/contacts").await.ok();
     assert!(bucket_connections(&world).await > 0, "an answer comes from the tenant's data");

@@ -1,15 +1,13 @@
 //! Two processes over one database: what one changes, or somebody by hand, the other obeys within a second.
 
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use tokio::io::AsyncReadExt;
-use tokio::process::{Child, Command};
 use tokio::time::sleep;
 use tokio_postgres::Client;
 
+use super::second::Second;
 use super::world::{User, World};
 
 /// What a customer may go on doing after it was taken from him.
@@ -18,34 +16,7 @@ const BOUND: Duration = Duration::from_secs(1);
 const DEALS: &str = "/api/v1/deals?limit=1";
 const TENANT: &str = "select id::text from public.tenants where subdomain = 'acme'";
 
-/// The real program, serving a world's database as a second process.
-struct Second {
-    port: u16,
-    http: reqwest::Client,
-    _process: Child,
-}
-
 impl Second {
-    async fn over(world: &World) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_insula"));
-        command.args(["serve", "--json"]).envs(world.environment()).env("INSULA_LOG_LEVEL", "error");
-        let mut process = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
-        let mut out = process.stdout.take().unwrap();
-        let mut text = Vec::new();
-        let ready: Value = loop {
-            assert!(
-                out.read_buf(&mut text).await.unwrap() > 0,
-                "the program ended: {}",
-                String::from_utf8_lossy(&text)
-            );
-            if let Ok(ready) = serde_json::from_slice(&text) {
-                break ready;
-            }
-        };
-        let port = ready["listen"].as_str().unwrap().rsplit(':').next().unwrap().parse().unwrap();
-        Self { port, http: reqwest::Client::builder().no_proxy().build().unwrap(), _process: process }
-    }
-
     async fn get(&self, user: &User<'_>, path: &str) -> (StatusCode, Value) {
         let url = format!("http://127.0.0.1:{}{path}", self.port);
         let request = self.http.get(url).header("host", format!("{}.insula.test", user.subdomain));

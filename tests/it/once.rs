@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::crm_story::Office;
 use super::proxy::{Network, Proxy};
+use super::second::Second;
 use super::world::{Answer, User, World};
 
 const CONTACTS: &str = "/api/v1/contacts";
@@ -204,4 +205,53 @@ async fn a_connection_that_breaks_around_the_commit_never_makes_two_rows() {
 async fn count(world: &World) -> i64 {
     let sql = "select count(*) from tenant_acme.crm_contact where first_name = 'Once'";
     world.superuser().await.query_one(sql, &[]).await.unwrap().get(0)
+}
+
+/// A request to a process of its own that never comes back: the process is killed (SIGKILL) once `there` rows are made.
+async fn killed_when(world: &World, network: Network, there: i64) {
+    let (proxy, url) = Proxy::beside(world);
+    let second = Second::with(world, &[("DATABASE_URL", &url)]).await;
+    let token = world.token("acme", "owner").await;
+    let ask = async |method: Method, path: &str| {
+        let request = second.http.request(method, format!("http://127.0.0.1:{}{path}", second.port));
+        let request = request.header("host", "acme.insula.test").header("idempotency-key", "k").bearer_auth(&token);
+        request.json(&body()).send().await
+    };
+    ask(Method::GET, &format!("{CONTACTS}?limit=1")).await.unwrap();
+    proxy.set(network);
+    tokio::select! {
+        answer = ask(Method::POST, CONTACTS) => panic!("nobody holds it back: {answer:?}"),
+        () = async {
+            while count(world).await != there || writing(world).await != (network == Network::Open) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        } => {}
+    }
+    second.kill().await;
+}
+
+/// Whether a transaction waits for a lock on the contacts.
+async fn writing(world: &World) -> bool {
+    let sql =
+        "select exists (select from pg_locks where not granted and relation = 'tenant_acme.crm_contact'::regclass)";
+    world.superuser().await.query_one(sql, &[]).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn a_process_that_is_killed_between_effect_and_answer_leaves_both_or_neither() {
+    let world = World::new().await;
+    let owner = world.user("acme", "owner").await;
+    let mut other = world.superuser().await;
+    let hold = other.transaction().await.unwrap();
+    hold.batch_execute("lock table tenant_acme.crm_contact in share mode").await.unwrap();
+    killed_when(&world, Network::Open, 0).await;
+    hold.rollback().await.unwrap();
+    while writing(&world).await {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(count(&world).await, 0, "killed in the middle, it did nothing");
+    killed_when(&world, Network::HoldAfterCommit, 1).await;
+    let again = persist(&owner, "k").await;
+    assert_eq!((again.status.as_u16(), replayed(&again)), (201, true), "{}", again.text);
+    assert_eq!(count(&world).await, 1);
 }

@@ -72,9 +72,9 @@ async fn the_strict_are_told_what_is_not_honoured() {
     let owner = office.user("owner").await;
     let body = json!({ "first_name": "Ravi", "phone": "+919812345678" });
     let problem =
-        send(&owner, Method::POST, "/api/v1/contacts", "handling=strict, respond-async, retrun=minimal", body.clone());
+        send(&owner, Method::POST, "/api/v1/contacts", "handling=strict, count=exact, retrun=minimal", body.clone());
     let problem = problem.await.problem(400);
-    assert_eq!(problem["errors"][0]["detail"], "`respond-async` is not honoured here");
+    assert_eq!(problem["errors"][0]["detail"], "`count` is not honoured here");
     assert_eq!(problem["errors"][1]["detail"], "`retrun` is not a preference; did you mean `return`?");
     let made = send(&owner, Method::POST, "/api/v1/contacts", "handling=strict, return=minimal", body.clone()).await;
     assert_eq!(applied(&made), Some("handling=strict, return=minimal"));

@@ -26,6 +26,8 @@ pub enum Network {
     Stale,
     /// Connections break after `commit` has reached the server, before its answer comes back.
     CutAfterCommit,
+    /// The answer to `commit` never comes, and nothing breaks.
+    HoldAfterCommit,
     /// Connections break when `commit` is about to be passed on.
     CutBeforeCommit,
 }
@@ -64,6 +66,13 @@ impl Proxy {
             config
         });
         (world.await, proxy.unwrap())
+    }
+
+    /// A proxy before the PostgreSQL of a world, and the URL that leads through it.
+    pub fn beside(world: &World) -> (Self, String) {
+        let proxy = Self::start(port_of(&world.database_url), Duration::ZERO);
+        let url = proxy.lead(&world.database_url);
+        (proxy, url)
     }
 
     fn start(target: u16, gather: Duration) -> Self {
@@ -162,8 +171,10 @@ async fn pass(client: &mut TcpStream, server: &mut TcpStream, shared: &Shared) -
                     return Ok(());
                 }
                 server.write_all(&up).await?;
-                if network == Network::CutAfterCommit && commits {
-                    return hear_end(server).await;
+                if matches!(network, Network::CutAfterCommit | Network::HoldAfterCommit) && commits {
+                    hear_end(server).await?;
+                    while network == Network::HoldAfterCommit && client.read(&mut down).await? > 0 {}
+                    return Ok(());
                 }
             }
             read = server.read(&mut down) => {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::components::schema;
-use super::operation::{Operation, in_path};
+use super::operation::{Operation, in_path, uuid_in_path};
 use super::words::{ACCOUNT, METADATA};
 use super::{Endpoint, Reader};
 
@@ -19,6 +19,8 @@ pub fn describe(reader: &Reader, endpoint: &Endpoint) -> Option<Operation> {
         ("GET", "/api/v1/modules") if user => Some(modules()),
         ("GET", "/api/v1") if user => Some(directory()),
         ("POST", "/api/v1/batch") if user => Some(batch()),
+        ("GET", "/api/v1/operations/{id}") if user => Some(work()),
+        ("GET", "/api/v1/operations/{id}/events") if user => Some(work_events()),
         ("GET", "/openapi.json") => Some(openapi()),
         ("GET", "/docs") => {
             Some(page("docs", "This document, to try out", "An interactive page; it asks for a token."))
@@ -238,6 +240,48 @@ fn batch() -> Operation {
         .body(body)
         .answer(200, "What each request would have answered alone, in their order.", answer)
         .problems(&[403, 404, 405, 409, 412, 428])
+}
+
+fn work() -> Operation {
+    let moment = |kinds: Value| json!({ "type": kinds, "format": "date-time" });
+    let problem = json!({
+        "type": ["object", "null"],
+        "description": "Why it failed; nothing of it was done then.",
+        "properties": {
+            "code": { "type": "string" }, "detail": { "type": "string" }, "hint": { "type": ["string", "null"] },
+            "errors": { "type": "array", "items": { "type": "object" }, "description": "Each names its row: `#/3/email`." },
+        },
+        "required": ["code", "detail"],
+    });
+    let body = json!({
+        "type": "object",
+        "properties": {
+            "object": { "const": "operation" },
+            "id": { "type": "string", "format": "uuid" },
+            "kind": { "enum": ["create_many"] },
+            "resource": { "type": "string", "examples": ["contacts"] },
+            "state": { "enum": ["running", "succeeded", "failed"] },
+            "rows_total": { "type": "integer" },
+            "rows_done": { "type": "integer" },
+            "problem": problem,
+            "created_at": moment(json!("string")),
+            "finished_at": moment(json!(["string", "null"])),
+        },
+        "required": ["object", "id", "kind", "resource", "state", "rows_total", "rows_done", "problem", "created_at"],
+    });
+    Operation::new(ACCOUNT, "operations.get", "How far an operation has come")
+        .about("Work that was answered with 202 before it was done. The caller sees his own, for a week.")
+        .with(uuid_in_path("id", "From the `Location` of the 202."))
+        .answer(200, "The operation.", body)
+        .problems(&[404])
+}
+
+fn work_events() -> Operation {
+    Operation::new(ACCOUNT, "operations.events", "Follow an operation")
+        .about("Server-Sent Events, each named after the state and with the operation as its data; the last tells the end.")
+        .with(uuid_in_path("id", "From the `Location` of the 202."))
+        .media(200, "Events.", "text/event-stream", json!({ "type": "string" }))
+        .problems(&[404])
 }
 
 fn openapi() -> Operation {

@@ -137,12 +137,23 @@ impl About<'_> {
     }
 
     fn create(&self) -> Operation {
-        let rows = json!({ "type": "array", "items": self.body("new"), "maxItems": 10_000 });
-        let created = json!({ "anyOf": [self.row(), list_of(self.row()), schema("Selected")] });
+        let rows = json!({ "type": "array", "items": self.body("new") });
+        let begun = json!({
+            "type": "object",
+            "properties": {
+                "object": { "const": "operation" }, "id": { "type": "string", "format": "uuid" },
+                "state": { "const": "running" },
+            },
+            "required": ["object", "id", "state"],
+        });
+        let created = json!({ "anyOf": [self.row(), list_of(self.row())] });
         let text = || json!({ "schema": { "type": "string" } });
         self.does("create", format!("Make {}", self.words()))
-            .about("One object, or many as an array, CSV or NDJSON: all of them are made, or none.")
-            .shared(&["select", "columns", "on_conflict", "Prefer.create", "Idempotency-Key"])
+            .about(
+                "One object, or many as an array, CSV or NDJSON: all of them are made, or none. With `respond-async`, \
+                 and for more than 10,000 rows, they are made after the answer.",
+            )
+            .shared(&["columns", "on_conflict", "Prefer.create", "Idempotency-Key"])
             .body(json!({ "anyOf": [self.body("new"), rows] }))
             .content("text/csv", text())
             .content("application/x-ndjson", text())
@@ -151,6 +162,8 @@ impl About<'_> {
             .answer(201, "Made.", created)
             .headers(201, &CHANGED)
             .headers(201, &["Location"])
+            .answer(202, "Begun; `Location` tells how far it has come.", begun)
+            .headers(202, &["Location", "Preference-Applied", "Idempotent-Replayed", "RateLimit", "RateLimit-Policy"])
             .problems(&[409])
     }
 

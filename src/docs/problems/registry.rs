@@ -128,6 +128,13 @@ pub const PROBLEMS: &[Problem] = &[
         "A request with this Idempotency-Key is still running.",
     ),
     problem(
+        409,
+        "interrupted",
+        "An operation stood still for too long, for example because the service was restarted. Nothing of it was done.",
+        "Send the request again.",
+        "The operation was interrupted.",
+    ),
+    problem(
         412,
         "precondition_failed",
         "The record has changed since you read it, or is there although it must not be, or the other way round.",
@@ -140,13 +147,6 @@ pub const PROBLEMS: &[Problem] = &[
         "The body is larger than allowed.",
         "Send less at once, for example several smaller bulk requests.",
         "The body may have at most 1048576 bytes.",
-    ),
-    problem(
-        413,
-        "too_many_rows",
-        "One request makes at most 10,000 records.",
-        "Send them in several requests.",
-        "At most 10000 rows are made at once.",
     ),
     problem(
         415,

@@ -9,5 +9,5 @@ pub(super) use fields::{Field, action_input};
 pub use fields::{Fields, pointer};
 pub use precise::precise;
 pub use rows::Rows;
-pub(super) use rows::{Group, conflict_columns, group, known_columns};
+pub(super) use rows::{Group, MOST_AT_ONCE, conflict_columns, group, known_columns};
 pub(super) use values::{column_text, scalar_text};

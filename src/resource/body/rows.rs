@@ -3,34 +3,17 @@
 use serde_json::{Map, Value as Json};
 
 use super::fields::{Field, Fields, pointer};
-use crate::error::{Error, Kind, Result, nearest};
+use crate::error::{Error, Result, nearest};
 use crate::pack::{Column, Kind as Type, Resource};
 
-/// Rows of one request.
-pub const MOST_ROWS: usize = 10_000;
-/// Faults that one answer names.
-const MOST_FAULTS: usize = 50;
+/// Rows of one request that are made before it is answered.
+pub const MOST_AT_ONCE: usize = 10_000;
 
 /// Rows as written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rows(pub Vec<Map<String, Json>>);
 
-/// The refusal of more rows than one request may hold.
-fn too_many() -> Error {
-    let message = format!("A request may hold at most {MOST_ROWS} rows.");
-    Error::new(Kind::TooLarge, "too_many_rows", message).hint("Send them in several requests.")
-}
-
 impl Rows {
-    fn checked(self) -> Result<Self> {
-        if self.0.len() > MOST_ROWS { Err(too_many()) } else { Ok(self) }
-    }
-
-    /// The objects of a JSON array.
-    pub fn from_array(rows: Vec<Map<String, Json>>) -> Result<Self> {
-        Self(rows).checked()
-    }
-
     /// One JSON object a line; empty lines are nothing.
     pub fn from_lines(text: &[u8]) -> Result<Self> {
         let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
@@ -38,7 +21,7 @@ impl Rows {
             serde_json::from_slice(line)
                 .map_err(|error| Error::malformed(format!("Line {} is not a JSON object: {error}.", at + 1)))
         };
-        Self(lines.take(MOST_ROWS + 1).enumerate().map(one).collect::<Result<_>>()?).checked()
+        lines.enumerate().map(one).collect::<Result<_>>().map(Self)
     }
 
     /// CSV (RFC 4180) with a line of names. An empty cell is as if the field were not given.
@@ -50,8 +33,7 @@ impl Rows {
             let cells = names.iter().zip(record.iter()).filter(|(_, cell)| !cell.is_empty());
             cells.map(|(name, cell)| (name.to_owned(), cell_value(resource.column(name), cell))).collect()
         };
-        let records = reader.records().take(MOST_ROWS + 1);
-        Self(records.map(|record| record.map(row).map_err(bad)).collect::<Result<_>>()?).checked()
+        reader.records().map(|record| record.map(row).map_err(bad)).collect::<Result<_>>().map(Self)
     }
 
     /// Keeps only some fields.
@@ -59,7 +41,7 @@ impl Rows {
         self.0.iter_mut().for_each(|row| row.retain(|name, _| names.contains(&name.as_str())));
     }
 
-    /// Every row held against the columns; at most 50 faults are named, by the place of the row: `#/3/email`.
+    /// Every row held against the columns; faults are named by the place of the row: `#/3/email`.
     pub fn read<'a>(&self, resource: &'a Resource, upsert: bool) -> Result<Vec<Fields<'a>>> {
         let mut faults = Error::validation();
         let mut all = Vec::with_capacity(self.0.len());
@@ -71,14 +53,11 @@ impl Rows {
                 Ok(fields) => all.push(fields),
                 Err(error) => faults = faults.joined(error.within(&format!("#/{at}"))),
             }
-            if faults.faults().len() >= MOST_FAULTS {
-                break;
-            }
         }
         if self.0.is_empty() {
             faults = faults.field("#", "required", "must hold a row");
         }
-        faults.first(MOST_FAULTS).if_any().map(|()| all)
+        faults.if_any().map(|()| all)
     }
 }
 
@@ -105,9 +84,9 @@ pub struct Group<'a> {
 
 /// Rows in as few groups as their sets of columns need, in the order of the body. Where `fill`, a column without a
 /// default counts as given, because leaving it out means null.
-pub fn group<'a>(resource: &'a Resource, rows: Vec<Fields<'a>>, fill: bool) -> Vec<Group<'a>> {
+pub fn group<'a>(resource: &'a Resource, rows: &[Fields<'a>], fill: bool) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
-    for (place, fields) in rows.into_iter().enumerate() {
+    for (place, fields) in rows.iter().enumerate() {
         let given = |column: &Column| fields.0.iter().any(|field| field.column.name == column.name);
         let free = |column: &Column| fill && column.writable && column.nullable && !column.defaulted;
         let columns: Vec<&Column> = resource.columns.iter().filter(|column| given(column) || free(column)).collect();
@@ -119,7 +98,7 @@ pub fn group<'a>(resource: &'a Resource, rows: Vec<Fields<'a>>, fill: bool) -> V
         });
         let group = &mut groups[at];
         group.json.push_str(if group.places.is_empty() { "" } else { "," });
-        push_row(&mut group.json, &fields);
+        push_row(&mut group.json, fields);
         group.places.push(place);
     }
     groups.iter_mut().for_each(|group| group.json.push(']'));
@@ -182,6 +161,7 @@ pub fn known_columns<'t>(resource: &Resource, named: &'t str) -> Result<Vec<&'t 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
     use serde_json::json;
 
     #[test]
@@ -189,7 +169,5 @@ mod tests {
         let rows = Rows::from_lines(b"{\"a\":1}\r\n\n{\"a\":2}\n").unwrap();
         assert_eq!(json!(rows.0), json!([{ "a": 1 }, { "a": 2 }]));
         assert_eq!(Rows::from_lines(b"{}\n[1]").unwrap_err().kind(), Kind::Malformed);
-        let many = "{}\n".repeat(MOST_ROWS + 1);
-        assert_eq!(Rows::from_lines(many.as_bytes()).unwrap_err().code(), "too_many_rows");
     }
 }

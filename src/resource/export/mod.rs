@@ -1,7 +1,6 @@
 //! Lists and reports as files, streamed: rows leave as they come, so the memory of an export is that of a few rows.
 
 mod csv;
-mod limits;
 mod xlsx;
 
 use std::time::Duration;
@@ -14,10 +13,8 @@ use tokio::time::timeout;
 use tokio_postgres::Row;
 use tokio_util::task::AbortOnDropHandle;
 
-pub use limits::Exports;
-use limits::Place;
-
 use super::parse::ListRequest;
+use super::places::Place;
 use super::plan::Shape;
 use super::render::{self, Form};
 use super::run::Engine;
@@ -103,7 +100,7 @@ impl Engine {
             Format::Xlsx => Form::Sheet,
         };
         let place = self.exports.enter(right.tenant())?;
-        let limit = self.exports.limit();
+        let limit = self.export_limit;
         let scope = right.read(limit);
         let mut rows = match self.database.stream(&scope, &render::export(&plan, form)).await {
             Ok(rows) => rows,

@@ -2,7 +2,9 @@
 //! this path.
 
 mod batch;
+mod bulk;
 mod once;
+mod operation;
 mod plan;
 pub(super) mod render;
 mod render_many;
@@ -13,6 +15,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use batch::{Batch, Wish, inside};
+pub use bulk::Bulk;
 pub use once::Claim;
 pub use plan::Planner;
 
@@ -21,6 +24,7 @@ use super::precondition::{Preconditions, Tags};
 use super::prefer::Returning;
 use super::row::Row;
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use crate::access::Right;
 use crate::db::{Answer, Step};
@@ -63,6 +67,7 @@ enum Effect {
     Acted,
     Upserted,
     CreatedMany,
+    Begun(Uuid),
     ChangedMany,
     RemovedMany,
 }
@@ -83,6 +88,8 @@ pub struct Part {
     queries: Vec<Sql>,
     /// Which rows of the body each query is about, where there are many.
     places: Vec<Vec<usize>>,
+    /// The rows of the body, where there are many.
+    bulk: Option<Arc<Bulk>>,
 }
 
 /// Everything of one request, to be done wholly or not at all.
@@ -168,6 +175,7 @@ impl Part {
         };
         match self.effect {
             Effect::CreatedMany => return self.rows(201, answers).map(Some),
+            Effect::Begun(id) => return Ok(Some(operation::begun(id))),
             Effect::ChangedMany => return self.rows(200, answers).map(Some),
             Effect::RemovedMany => return Ok(Some(Reply::new(204, None))),
             Effect::Upserted if first.count == 0 => return Ok(Some(Reply::new(204, None))),

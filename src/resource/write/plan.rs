@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
+use uuid::Uuid;
 
 use super::super::body::{Fields, Group, Rows, action_input, conflict_columns, group, known_columns};
 use super::super::plan::{ListPlan, RowKey};
@@ -10,7 +11,7 @@ use super::super::precondition::{Preconditions, Tags};
 use super::super::prefer::{Resolution, Returning};
 use super::render::{self, Counting, Replacing, Target};
 use super::render_many::{Answering, Upsert, delete_where, insert_many, update_where};
-use super::{Effect, Part};
+use super::{Bulk, Effect, Part, operation};
 use crate::error::{Error, Result};
 use crate::pack::{Action, Resource};
 use crate::sql::Sql;
@@ -40,6 +41,7 @@ impl Planner {
             one_moment: false,
             queries,
             places: Vec::new(),
+            bulk: None,
         }
     }
 
@@ -61,17 +63,21 @@ impl Planner {
     }
 
     /// Makes many rows, or merges them with those that are there.
-    pub fn create_many(&self, rows: &Rows, upsert: Option<&Upsert<'_>>) -> Result<Part> {
-        let groups = group(&self.resource, rows.read(&self.resource, upsert.is_some())?, upsert.is_none());
-        let one = |group: &Group<'_>| insert_many(&self.resource, group, upsert, Answering::Rows);
-        let part = self.part(Effect::CreatedMany, None, groups.iter().map(one).collect());
-        Ok(Part { places: groups.into_iter().map(|group| group.places).collect(), ..part })
+    pub fn create_many(&self, bulk: Bulk) -> Result<Part> {
+        let statements = bulk.statements(&bulk.fields()?, Answering::Rows)?;
+        let (queries, places) = statements.into_iter().unzip();
+        Ok(Part { places, bulk: Some(Arc::new(bulk)), ..self.part(Effect::CreatedMany, None, queries) })
+    }
+
+    /// Writes an operation down that makes many rows later.
+    pub fn begin(&self, id: Uuid, bulk: &Bulk) -> Part {
+        self.part(Effect::Begun(id), None, vec![operation::begin(id, bulk)])
     }
 
     /// Makes a row, or merges it with the one that is there.
     pub fn upsert(&self, row: &Map<String, Json>, upsert: &Upsert<'_>) -> Result<Part> {
         let fields = Fields::of_new_row(&self.resource, row, true)?;
-        let groups = group(&self.resource, vec![fields], false);
+        let groups = group(&self.resource, &[fields], false);
         let one = |group: &Group<'_>| insert_many(&self.resource, group, Some(upsert), Answering::Row);
         Ok(self.part(Effect::Upserted, None, groups.iter().map(one).collect()))
     }

@@ -24,11 +24,15 @@ pub fn insert_many(resource: &Resource, group: &Group<'_>, upsert: Option<&Upser
     if let Some(upsert) = upsert {
         on_conflict(&mut sql, group, upsert);
     }
+    if answer == Answering::Number {
+        sql.push(" returning 1) select count(*), null::text from w");
+        return sql;
+    }
     returning(&mut sql, resource);
     sql.push(") select count(*), ");
     match answer {
         Answering::Row => sql.push("string_agg(").push(body(resource)).push(", '')"),
-        Answering::Rows => sql.push(ROWS),
+        Answering::Rows | Answering::Number => sql.push(ROWS),
     };
     sql.push(" from (select ");
     columns(&mut sql, resource);
@@ -59,6 +63,8 @@ pub enum Answering {
     Row,
     /// As a JSON array.
     Rows,
+    /// With their number only.
+    Number,
 }
 
 /// What happens to new rows that are there already.

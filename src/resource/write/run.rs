@@ -10,7 +10,7 @@ use super::render::{self, Counting, Target};
 use super::{Course, Part, Plan, Reply, batch, lost};
 use crate::access::Right;
 use crate::db::{Answer, Ending, Halt, Stop};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::pack::{Resource, Verb};
 
 impl Engine {
@@ -93,7 +93,11 @@ impl Engine {
         if absent && plan.parts.get(at).is_some_and(super::Part::may_have_failed) {
             return self.missed(right, plan, at).await;
         }
-        named(plan, at, self.meaning(halt.stop))
+        let error = self.meaning(halt.stop);
+        match plan.parts.get(at).and_then(|part| part.bulk.as_ref()) {
+            Some(bulk) if is_about_rows(&error) => self.blame(right, bulk, error).await,
+            _ => named(plan, at, error),
+        }
     }
 
     /// Why a row was not found as the request demands: it is not there, or there in another version.
@@ -113,6 +117,11 @@ impl Engine {
         let answer = self.run(&right.read(self.limit), &render::read(&target)).await?;
         Ok(answer.body.as_deref().and_then(Row::read))
     }
+}
+
+/// Whether a refusal is about what stands in the rows, and not about the moment.
+fn is_about_rows(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Invalid | Kind::Conflict | Kind::Forbidden) && error.retry_after_hint().is_none()
 }
 
 fn named(plan: &Plan, at: usize, error: Error) -> Error {

@@ -158,17 +158,20 @@ fn where_no_versions_are_counted_none_matches() {
 fn rows() -> Rows {
     let rows =
         json!([{ "amount": "1.50", "tags": ["a"] }, { "order": "it's", "facts": { "a": [1] } }, { "amount": 2 }]);
-    Rows::from_array(rows.as_array().unwrap().iter().map(|row| row.as_object().unwrap().clone()).collect()).unwrap()
+    Rows(rows.as_array().unwrap().iter().map(|row| row.as_object().unwrap().clone()).collect())
+}
+
+fn bulk(resolution: Option<Resolution>) -> Bulk {
+    Bulk::new(Arc::new(deals()), rows(), resolution, None).unwrap()
 }
 
 #[test]
 fn many_rows_are_one_statement_for_each_set_of_columns() {
-    let filled = about(None).create_many(&rows(), None).unwrap();
+    let filled = about(None).create_many(bulk(None)).unwrap();
     assert_eq!(filled.places, [[0, 1, 2]], "columns without a default count as given");
     assert_snapshot!("insert_many", shown(&filled));
     let planner = about(None);
-    let merge = planner.conflicts(Resolution::Merge, None).unwrap();
-    let merged = planner.create_many(&rows(), Some(&merge)).unwrap();
+    let merged = planner.create_many(bulk(Some(Resolution::Merge))).unwrap();
     assert_eq!(merged.places, [[0].as_slice(), &[1], &[2]], "a merge changes what is given and nothing else");
     assert_snapshot!("merge_many", shown(&merged));
     let ignore = planner.conflicts(Resolution::Ignore, None).unwrap();
@@ -178,8 +181,8 @@ fn many_rows_are_one_statement_for_each_set_of_columns() {
 #[test]
 fn answers_of_several_statements_come_in_the_order_of_the_body() {
     let planner = about(None);
-    let merge = planner.conflicts(Resolution::Merge, None).unwrap();
-    let part = Part { places: vec![vec![0, 2], vec![1]], ..planner.create_many(&rows(), Some(&merge)).unwrap() };
+    let merged = planner.create_many(bulk(Some(Resolution::Merge))).unwrap();
+    let part = Part { places: vec![vec![0, 2], vec![1]], ..merged };
     let answer = |body: &str, count| Answer { count, body: Some(body.to_owned()) };
     let reply = part.reply(&[answer(r#"[{"n":0},{"n":2}]"#, 2), answer(r#"[{"n":1}]"#, 1)]).unwrap().unwrap();
     assert_eq!(

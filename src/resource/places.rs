@@ -1,4 +1,4 @@
-//! How many exports run at once: each holds a connection for as long as its reader takes.
+//! How much long work runs at once: each holds a connection for as long as it takes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,50 +8,46 @@ use uuid::Uuid;
 
 use crate::error::{Error, Kind, Result};
 
-/// Exports of one tenant at once.
-const PER_TENANT: usize = 2;
+/// When a place may have become free.
+const SOON: Duration = Duration::from_secs(5);
 
-/// Counts the exports of a process.
+/// Counts the long work of one kind in this process.
 #[derive(Clone)]
-pub struct Exports {
+pub struct Places {
     running: Arc<Mutex<HashMap<Uuid, usize>>>,
+    kind: &'static str,
     most: usize,
-    limit: Duration,
+    per_tenant: usize,
 }
 
-/// A place among the running exports, given back when it is dropped.
+/// A place among the running work, given back when it is dropped.
 pub struct Place {
-    exports: Exports,
+    places: Places,
     tenant: Uuid,
 }
 
-impl Exports {
-    /// Room for `most` exports, none of which takes longer than `limit`.
-    pub fn new(most: usize, limit: Duration) -> Self {
-        Self { running: Arc::default(), most, limit }
+impl Places {
+    /// Room for `most` of a kind, named in the plural, and for so many of one tenant.
+    pub fn new(kind: &'static str, most: usize, per_tenant: usize) -> Self {
+        Self { running: Arc::default(), kind, most, per_tenant }
     }
 
-    /// How long one may take, from its first row to the reader's last.
-    pub fn limit(&self) -> Duration {
-        self.limit
-    }
-
-    /// A place for a tenant's export.
+    /// A place for a tenant's work; `too_many_requests` when there is none.
     pub fn enter(&self, tenant: Uuid) -> Result<Place> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let own = running.get(&tenant).copied().unwrap_or_default();
-        if own >= PER_TENANT || running.values().sum::<usize>() >= self.most {
-            return Err(Error::new(Kind::TooMany, "too_many_requests", "Too many exports are running at this moment.")
-                .retry_after(Duration::from_secs(5)));
+        if own >= self.per_tenant || running.values().sum::<usize>() >= self.most {
+            let message = format!("Too many {} are running at this moment.", self.kind);
+            return Err(Error::new(Kind::TooMany, "too_many_requests", message).retry_after(SOON));
         }
         running.insert(tenant, own + 1);
-        Ok(Place { exports: self.clone(), tenant })
+        Ok(Place { places: self.clone(), tenant })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut running = self.exports.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.places.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(own) = running.get_mut(&self.tenant) {
             *own -= 1;
             if *own == 0 {
@@ -67,7 +63,7 @@ mod tests {
 
     #[test]
     fn a_tenant_has_few_places_and_leaves_some_to_others() {
-        let (exports, one, two) = (Exports::new(3, Duration::from_secs(1)), Uuid::from_u128(1), Uuid::from_u128(2));
+        let (exports, one, two) = (Places::new("exports", 3, 2), Uuid::from_u128(1), Uuid::from_u128(2));
         let places = [exports.enter(one).unwrap(), exports.enter(one).unwrap()];
         assert_eq!(exports.enter(one).err().unwrap().code(), "too_many_requests");
         let other = exports.enter(two).unwrap();
