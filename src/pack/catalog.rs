@@ -68,6 +68,10 @@ pub struct Column {
     pub writable: bool,
     /// Whether lists may be filtered and sorted by it.
     pub filterable: bool,
+    /// The values that it may have, where a check names them.
+    pub choices: Vec<String>,
+    /// Characters at most, where a check limits them.
+    pub longest: Option<u32>,
     /// The comment on the column.
     pub comment: Option<String>,
 }

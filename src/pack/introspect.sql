@@ -11,9 +11,23 @@ select jsonb_build_object(
           'required', a.attnotnull and not a.atthasdef and a.attidentity = '',
           'defaulted', a.atthasdef or a.attidentity <> '',
           'generated', a.attgenerated <> '' or a.attidentity <> '',
+          'choices', k.choices,
+          'longest', k.longest,
           'comment', col_description(c.oid, a.attnum)) order by a.attnum)
         from pg_attribute a
         join pg_type t on t.oid = a.atttypid
+        cross join lateral (
+          -- What `check (x in ('a', 'b'))` and `check (length(x) <= 9)` say, as PostgreSQL writes them back.
+          select
+            coalesce(jsonb_agg(choice.value order by k.conname, choice.ord) filter (where choice.value is not null), '[]') as choices,
+            min(substring(k.def from 'length\((?:btrim\()?\w+\)+ <= (\d+)')::int) as longest
+          from (
+            select conname, pg_get_constraintdef(oid) as def from pg_constraint
+            where conrelid = c.oid and contype = 'c' and conkey = array[a.attnum]) k
+          left join lateral (
+            select replace(m[1], '''''', '''') as value, ord
+            from regexp_matches(k.def, '''((?:[^'']|'''')*)''::text', 'g') with ordinality r(m, ord)
+            where k.def ~ '^CHECK \(\(\w+ = (ANY \(ARRAY\[)?''') choice on true) k
         where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
       'unique', (
         select coalesce(jsonb_agg(distinct k.names), '[]')
@@ -52,6 +66,8 @@ select jsonb_build_object(
           'required', false,
           'generated', false,
           'defaulted', false,
+          'choices', jsonb_build_array(),
+          'longest', null,
           'comment', null) order by u.ord), '[]')
         from unnest(p.proallargtypes, p.proargmodes) with ordinality u(kind, mode, ord)
         join pg_type t on t.oid = u.kind

@@ -122,6 +122,8 @@ pub(super) struct ColumnShape {
     required: bool,
     defaulted: bool,
     generated: bool,
+    choices: Vec<String>,
+    longest: Option<u32>,
     comment: Option<String>,
 }
 
@@ -346,6 +348,8 @@ pub(super) fn column(shape: &ColumnShape, writable: bool) -> Option<Column> {
         nullable: shape.nullable,
         writable,
         filterable: true,
+        choices: shape.choices.clone(),
+        longest: shape.longest,
         comment: shape.comment.clone(),
     })
 }

@@ -81,6 +81,12 @@ fn assert_fits(schema: &Value, row: &Value) {
             Value::Object(_) => "object",
         };
         assert!(kinds.contains(&kind.into()), "{}.{name}: {value} is not {kinds:?}", schema["title"]);
+        let choices = property["enum"].as_array();
+        assert!(
+            choices.is_none_or(|all| all.contains(value)),
+            "{}.{name}: {value} is not {choices:?}",
+            schema["title"]
+        );
     }
 }
 
@@ -106,7 +112,9 @@ async fn a_schema_tells_forms_what_they_need() {
     let property = |name: &str| schema["properties"][name].clone();
     assert_eq!(property("id"), json!({ "type": "string", "format": "uuid", "title": "Id", "readOnly": true }));
     assert_eq!(property("state")["readOnly"], true);
-    assert_eq!(property("owner_id"), json!({ "type": "string", "format": "uuid", "title": "Owner" }));
+    assert_eq!(property("state")["enum"], json!(["active", "archived", "merged"]));
+    let owner = json!({ "type": "string", "format": "uuid", "title": "Owner", "x-ui": { "reference": "users" } });
+    assert_eq!(property("owner_id"), owner);
     assert_eq!(property("email")["type"], json!(["string", "null"]));
 
     let report = sales1.get("/api/v1/reports/pipeline/schema").await.ok();

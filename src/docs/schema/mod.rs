@@ -17,6 +17,11 @@ const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 pub fn resource_schema(catalog: &Catalog, grants: &Grants, resource: &Resource) -> Value {
     let mut schema = json!({ "$schema": DIALECT, "$id": format!("/api/v1/{}/schema", resource.name) });
     merge(&mut schema, row(resource));
+    for reference in &resource.references {
+        if let ([(column, _)], Some(target)) = (&reference.columns[..], catalog.resource_of(&reference.target)) {
+            schema["properties"][column.as_str()]["x-ui"] = json!({ "reference": target.name });
+        }
+    }
     let search: Vec<&str> = resource.search.iter().map(|column| column.as_str()).collect();
     let actions: Vec<Value> = resource
         .actions

@@ -10,17 +10,30 @@ pub fn answer(column: &Column) -> Value {
         Kind::Numeric => json!({ "type": "string", "format": "decimal", "examples": ["12.50"] }),
         kind => plain(kind, &column.sql_type),
     };
-    or_null(schema, column.nullable)
+    chosen(or_null(schema, column.nullable), column)
 }
 
 /// A value as bodies may hold it.
 pub fn body(column: &Column) -> Value {
-    let schema = match (column.kind, size(&column.sql_type)) {
-        (Kind::Text, Some((length, _))) => json!({ "type": "string", "maxLength": length }),
-        (Kind::Numeric, size) => decimal(size),
-        (kind, _) => plain(kind, &column.sql_type),
+    let sized = size(&column.sql_type);
+    let schema = match column.kind {
+        Kind::Text => match sized.map(|(length, _)| length).or(column.longest.map(|length| length as usize)) {
+            Some(length) => json!({ "type": "string", "maxLength": length }),
+            None => plain(Kind::Text, &column.sql_type),
+        },
+        Kind::Numeric => decimal(sized),
+        kind => plain(kind, &column.sql_type),
     };
-    or_null(schema, column.nullable)
+    chosen(or_null(schema, column.nullable), column)
+}
+
+/// The values that a check names; they come in the order in which it names them.
+fn chosen(mut schema: Value, column: &Column) -> Value {
+    if column.kind == Kind::Text && !column.choices.is_empty() {
+        let null = column.nullable.then_some(Value::Null);
+        schema["enum"] = column.choices.iter().map(|choice| json!(choice)).chain(null).collect();
+    }
+    schema
 }
 
 /// A value of an action's input.

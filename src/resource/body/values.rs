@@ -209,6 +209,8 @@ mod tests {
             nullable: true,
             writable: true,
             filterable: true,
+            choices: Vec::new(),
+            longest: None,
             comment: None,
         }
     }

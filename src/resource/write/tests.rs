@@ -21,6 +21,8 @@ fn column(name: &str, kind: Kind, sql_type: &str, writable: bool) -> Column {
         nullable: true,
         writable,
         filterable: true,
+        choices: Vec::new(),
+        longest: None,
         comment: None,
     }
 }
