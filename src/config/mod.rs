@@ -2,11 +2,13 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the wrapper that the ban points to")]
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::{env, fmt, fs};
 
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -74,7 +76,7 @@ macro_rules! section {
 section!(/// `[http]`
     Http { listen: String, ops_listen: String, public_scheme: String, public_port: u16, body_limit_bytes: usize, bulk_body_limit_bytes: usize,
         header_timeout_ms: u64, idle_timeout_ms: u64, write_timeout_ms: u64, request_timeout_ms: u64, shutdown_grace_seconds: u64,
-        max_connections: usize, max_connections_per_address: usize });
+        max_connections: usize, max_connections_per_address: usize, trusted_proxies: String, client_header: ClientHeader });
 section!(/// `[database]`
     Database { url: Secret, ca_file: String, control_pool: usize, bucket_pool: usize, tenant_connections: usize,
         wait_ms: u64, connect_timeout_ms: u64, statement_timeout_ms: u64, control_statement_timeout_ms: u64, export_timeout_ms: u64,
@@ -93,6 +95,24 @@ section!(/// `[packs]`
     Packs { path: String });
 section!(/// `[log]`
     Log { format: LogFormat, level: String });
+
+/// Where proxies say who their client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientHeader {
+    /// The addresses of all hops, separated by commas.
+    XForwardedFor,
+    /// RFC 7239.
+    Forwarded,
+}
+
+impl Http {
+    /// The networks of the proxies that are believed; `None` when one of them is none.
+    pub fn trusted_networks(&self) -> Option<Vec<IpNet>> {
+        let network = |text: &str| text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok();
+        self.trusted_proxies.split(',').map(str::trim).filter(|text| !text.is_empty()).map(network).collect()
+    }
+}
 
 /// Who may create a tenant without an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -225,6 +245,12 @@ impl Config {
         if self.database.tenant_connections == 0 || self.database.bucket_pool == 0 || self.database.control_pool < 2 {
             return bad("database", "needs at least 1 connection per bucket and tenant, and 2 for control");
         }
+        if self.http.trusted_networks().is_none() {
+            return bad(
+                "http.trusted_proxies",
+                "must be addresses or networks such as 10.0.0.0/8, separated by commas",
+            );
+        }
         if !matches!(self.http.public_scheme.as_str(), "http" | "https") {
             return bad("http.public_scheme", "must be http or https");
         }
@@ -257,6 +283,7 @@ mod tests {
             ("domain", "example.com:8080", "localhost"),
             ("auth.access_token_seconds", "59", "60"),
             ("auth.access_token_seconds", "3601", "3600"),
+            ("http.trusted_proxies", "10.0.0.0/8, proxy", "10.0.0.0/8, ::1,192.0.2.7"),
         ] {
             let said = refusal(key, bad).unwrap_or_else(|| panic!("{key} = {bad} is accepted"));
             assert!(said.contains(&format!("The setting `{key}` must be ")), "{said}");

@@ -16,6 +16,7 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use super::error::{Problem, render};
+use super::peer::Proxies;
 use crate::access::Standing;
 use crate::app::App;
 use crate::error::{Error, Kind, Result};
@@ -31,7 +32,7 @@ static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub struct Context {
     /// What its host stands for.
     pub host: Host,
-    /// The peer.
+    /// The client.
     pub address: IpAddr,
     /// What the log line says of it.
     pub notes: Arc<Notes>,
@@ -55,6 +56,7 @@ pub struct Front {
     app: Arc<App>,
     tenant: Router,
     operator: Router,
+    proxies: Proxies,
     timeout: Duration,
 }
 
@@ -62,12 +64,14 @@ impl Front {
     /// The boundary before two route tables.
     pub fn new(app: Arc<App>, tenant: Router, operator: Router) -> Self {
         let timeout = Duration::from_millis(app.config.http.request_timeout_ms);
-        Self { app, tenant, operator, timeout }
+        let proxies = Proxies::new(&app.config.http);
+        Self { app, tenant, operator, proxies, timeout }
     }
 
     /// Answers a request, whatever happens inside.
-    pub async fn answer(&self, request: Request<Body>, address: IpAddr) -> Response {
+    pub async fn answer(&self, request: Request<Body>, peer: IpAddr) -> Response {
         let began = Instant::now();
+        let address = self.proxies.client(peer, request.headers());
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let request_id = request_id(request.headers());
         let notes = Arc::new(Notes::default());

@@ -14,6 +14,7 @@ mod operations;
 mod operator;
 mod ops_port;
 mod pages;
+mod peer;
 mod resources;
 mod room;
 pub mod routes;

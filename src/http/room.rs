@@ -6,10 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::peer::Proxies;
+
 /// Room for connections.
 pub struct Room {
     all: Arc<Semaphore>,
     each: usize,
+    proxies: Proxies,
     addresses: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
@@ -22,9 +25,9 @@ pub struct Seat {
 
 impl Room {
     /// Room for so many at all, and so many from each address; 0 = as many as there are places.
-    pub fn new(all: usize, each: usize) -> Self {
+    pub fn new(all: usize, each: usize, proxies: Proxies) -> Self {
         let each = if each == 0 { all } else { each };
-        Self { all: Arc::new(Semaphore::new(all)), each, addresses: Arc::default() }
+        Self { all: Arc::new(Semaphore::new(all)), each, proxies, addresses: Arc::default() }
     }
 
     /// Waits for a place; `None` when there will be none any more.
@@ -32,11 +35,11 @@ impl Room {
         self.all.clone().acquire_owned().await.ok()
     }
 
-    /// Gives the place to an address, unless it has its share.
+    /// Gives the place to an address, unless it has its share; trusted proxies stand for many.
     pub fn seat(&self, place: OwnedSemaphorePermit, address: IpAddr) -> Option<Seat> {
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         let held = addresses.entry(address).or_default();
-        if *held >= self.each {
+        if *held >= self.each && !self.proxies.trust(address.to_canonical()) {
             return None;
         }
         *held += 1;

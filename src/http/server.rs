@@ -19,6 +19,7 @@ use tower::ServiceExt;
 use super::activity::{Activity, Patience, Watched, Wire};
 use super::front::Front;
 use super::ops_port;
+use super::peer::Proxies;
 use super::room::{Room, Seat};
 use super::routes::{operator_routes, router, tenant_routes};
 use crate::app::App;
@@ -66,7 +67,10 @@ pub async fn serve(app: Arc<App>, listeners: Listeners, stop: impl Future<Output
     let operator = router(operator_routes(), app.clone());
     let front = Arc::new(Front::new(app.clone(), tenant, operator));
     let ops = tokio::spawn(serve_ops(app.clone(), listeners.ops));
-    let door = Door::new(settings, Room::new(settings.max_connections, settings.max_connections_per_address));
+    let door = Door::new(
+        settings,
+        Room::new(settings.max_connections, settings.max_connections_per_address, Proxies::new(settings)),
+    );
     let answer = move |request, address| {
         let front = front.clone();
         async move { front.answer(request, address).await }
@@ -84,7 +88,7 @@ pub async fn serve(app: Arc<App>, listeners: Listeners, stop: impl Future<Output
 
 /// The ops port, until all other work has ended.
 async fn serve_ops(app: Arc<App>, listener: TcpListener) {
-    let door = Door::new(&app.config.http, Room::new(MOST_WATCHERS, 0));
+    let door = Door::new(&app.config.http, Room::new(MOST_WATCHERS, 0, Proxies::new(&app.config.http)));
     let (router, stop) = (ops_port::router(app.clone()), app.stop.clone().cancelled_owned());
     let answer = move |request, _| {
         let router = router.clone();

@@ -67,6 +67,27 @@ async fn signing_in_is_counted_by_account_and_address() {
 }
 
 #[tokio::test]
+async fn behind_a_trusted_proxy_each_client_counts_for_himself() {
+    let wrong = json!({ "email": "owner@acme.test", "password": "not this one" });
+    let behind = async |trusted: &'static str| {
+        let world = World::with(|mut config| {
+            (config.limits.sign_in_per_minute, config.http.trusted_proxies) = (2, trusted.to_owned());
+            config.http.max_connections_per_address = if trusted.is_empty() { 100 } else { 1 };
+            config
+        })
+        .await;
+        let mut statuses = Vec::new();
+        for client in ["203.0.113.1", "203.0.113.1", "203.0.113.1", "203.0.113.2", "6.6.6.6, 203.0.113.1"] {
+            let request = world.request(Method::POST, "admin", "/api/v1/auth/login").json(&wrong);
+            statuses.push(request.header("x-forwarded-for", client).send().await.status.as_u16());
+        }
+        statuses
+    };
+    assert_eq!(behind("127.0.0.0/8").await, [401, 401, 429, 401, 429]);
+    assert_eq!(behind("").await, [401, 401, 429, 429, 429], "nobody is believed who is not known");
+}
+
+#[tokio::test]
 async fn a_request_counts_once_and_only_when_it_is_taken() {
     let world = limited(100, 2, 0).await;
     let (manager, owner) = (world.user("acme", "manager").await, world.user("acme", "owner").await);
