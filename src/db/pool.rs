@@ -5,12 +5,14 @@
 //! deadpool's own recycling resets nothing.
 
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool::Runtime;
 use deadpool::managed::{self, Metrics as Usage, Object, PoolError, RecycleResult, TimeoutType, Timeouts};
 use deadpool_postgres::{ClientWrapper, ManagerConfig, RecyclingMethod};
 use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 use tokio_postgres::Config;
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -135,7 +137,7 @@ impl Pool {
             other => other?,
         };
         let cleaner = Cleaner { tls: self.tls.clone(), metrics: self.metrics };
-        Ok(Lease { connection: Some(connection), clean: false, pinned: false, cleaner })
+        Ok(Lease { connection: Some(connection), clean: false, pinned: false, cleaner, turn: None })
     }
 
     /// Callers that have or wait for a connection.
@@ -173,8 +175,10 @@ impl Pool {
 /// takes, with slow work of its own or of others at home there, it goes to any that is free (delay scheduling).
 pub struct Bucket {
     slots: Vec<Pool>,
+    /// As many as there are slots, given out in the order of asking: nobody who comes later is served before.
+    turns: Arc<Semaphore>,
     share: usize,
-    wait: Duration,
+    limits: Limits,
 }
 
 impl Bucket {
@@ -188,22 +192,30 @@ impl Bucket {
     ) -> Result<Self> {
         let one = Limits { connections: 1, ..limits };
         let slots = (0..limits.connections).map(|_| Pool::new(login.clone(), endpoint, one, metrics));
-        Ok(Self { slots: slots.collect::<Result<_>>()?, share: share.min(limits.connections), wait: limits.wait })
+        let turns = Arc::new(Semaphore::new(limits.connections));
+        Ok(Self { slots: slots.collect::<Result<_>>()?, turns, share: share.min(limits.connections), limits })
     }
 
     /// Borrows the least busy connection of those that a tenant keeps to, or of all after a moment.
     pub async fn lease(&self, tenant: Uuid, which: Try) -> Result<Lease> {
-        let deadline = Instant::now() + self.wait;
         let home = tenant.as_u64_pair().1 as usize % self.slots.len();
+        let turn = timeout(self.limits.wait, self.turns.clone().acquire_owned()).await;
+        let turn = turn.map_err(|_| self.slots[home].refused(PoolError::Timeout(TimeoutType::Wait)))?;
+        let turn = turn.map_err(Error::internal)?;
+        let deadline = Instant::now() + self.limits.wait;
         let mut reach = self.share;
         loop {
             let candidates = (0..reach).map(|step| &self.slots[(home + step) % self.slots.len()]);
-            let slot = candidates.min_by_key(|slot| slot.load());
-            let slot = slot.ok_or_else(|| Error::internal("a bucket without connections"))?;
-            let limits = Timeouts { wait: Some(MOMENT.min(self.wait)), ..slot.inner.timeouts() };
+            let slot = candidates.min_by_key(|slot| slot.load()).unwrap_or(&self.slots[home]);
+            let limits = Timeouts { wait: Some(MOMENT.min(self.limits.wait)), ..slot.inner.timeouts() };
             match slot.lease_within(limits, which).await {
+                // Who has a turn finds a free one: there are no more turns than slots.
                 Err(PoolError::Timeout(TimeoutType::Wait)) if Instant::now() < deadline => reach = self.slots.len(),
-                other => return other.map_err(|error| slot.refused(error)),
+                Ok(mut lease) => {
+                    lease.turn = Some(turn);
+                    return Ok(lease);
+                }
+                Err(error) => return Err(slot.refused(error)),
             }
         }
     }
@@ -225,6 +237,8 @@ pub struct Lease {
     clean: bool,
     pinned: bool,
     cleaner: Cleaner,
+    /// Given back after the connection.
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 #[derive(Clone)]

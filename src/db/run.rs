@@ -16,6 +16,9 @@ use crate::sql::{Sql, Value};
 /// What the way to the server and back may add to the time of its statements.
 const SLACK: Duration = Duration::from_secs(1);
 
+/// Longer texts are sent as they are: prepared, each would hold megabytes of plans on the server.
+const LONGEST_PREPARED: usize = 8 * 1024;
+
 /// The one shape that every generated statement returns: how many rows, and their JSON made by PostgreSQL.
 #[derive(Debug, Clone)]
 pub struct Answer {
@@ -112,6 +115,11 @@ async fn exchange(mut lease: Lease, scope: &Scope, prelude: &str, statements: &[
     let keys: Vec<Key> =
         statements.iter().map(|sql| connection.statements.key(scope.place.tenant, sql.text())).collect();
     let mut known: Vec<Known> = keys.iter().map(|key| connection.statements.touch(*key)).collect();
+    for (known, sql) in known.iter_mut().zip(statements) {
+        if sql.text().len() > LONGEST_PREPARED {
+            *known = Known::New;
+        }
+    }
     let (begun, rows, ended) = if known.iter().any(|known| matches!(known, Known::Seen)) {
         let (begun, prepared) = join(connection.batch_execute(prelude), prepare(connection, statements, &known)).await;
         for (at, statement) in prepared {

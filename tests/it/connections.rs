@@ -291,6 +291,27 @@ fn the_next_borrower_finds_a_pristine_session() {
 }
 
 #[tokio::test]
+async fn who_waits_longest_is_served_first() {
+    let bench = Bench::new().await;
+    let (held, order) = (bench.begin().await, std::sync::Mutex::new(Vec::new()));
+    let (bench, order, places) = (&bench, &order, [&bench.acme, &bench.techstart]);
+    let asked = (0..6_usize).map(|number| {
+        let scope = Scope::read(places[number % 2].clone(), Seat::Tenant, somebody(), Duration::from_secs(1));
+        async move {
+            tokio::time::sleep(Duration::from_millis(7 * number as u64)).await;
+            bench.database().run(&scope, &Sql::new("select 1::bigint, null::text")).await.ok().unwrap();
+            order.lock().unwrap().push(number);
+        }
+    });
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        held.commit().await.unwrap();
+    };
+    tokio::join!(futures_util::future::join_all(asked), release);
+    assert_eq!(*order.lock().unwrap(), [0, 1, 2, 3, 4, 5]);
+}
+
+#[tokio::test]
 async fn nothing_of_the_control_login_takes_for_ever() {
     let world = World::new().await;
     let database = &world.app.platform.database;
