@@ -44,7 +44,7 @@ fn read(report: &Report, module: &str, components: &mut Components) -> Operation
     let operation = filters::of_columns(&report.columns, components).into_iter().fold(operation, Operation::with);
     exports(operation.shared(&["Prefer.list"]).answer(200, "A page of the report.", list_of(row)))
         .headers(200, &["Link", "Preference-Applied", "RateLimit", "RateLimit-Policy"])
-        .problems(&[406])
+        .problems(&[406, 422])
 }
 
 fn asked_with(parameter: &Parameter) -> Value {

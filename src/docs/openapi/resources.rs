@@ -116,7 +116,7 @@ impl About<'_> {
         let operation = self.filtered(operation, components).shared(&["Prefer.list", "If-None-Match"]);
         exports(operation.answer(200, "A page.", list_of(self.selected())))
             .headers(200, &["Link", "Preference-Applied", "RateLimit", "RateLimit-Policy"])
-            .problems(&[406])
+            .problems(&[406, 422])
     }
 
     fn get(&self) -> Operation {
@@ -127,7 +127,7 @@ impl About<'_> {
             .headers(200, &ROW)
             .empty(304, "The row is still the same.")
             .headers(304, &["ETag"])
-            .problems(&[406])
+            .problems(&[406, 422])
     }
 
     fn schema(&self) -> Operation {
