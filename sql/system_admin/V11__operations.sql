@@ -8,6 +8,7 @@ create table sys_operation (
   state text not null default 'running',
   rows_total int not null,
   rows_done int not null default 0,
+  trial boolean not null,
   problem jsonb,
   created_by uuid not null,
   created_at timestamptz not null default now(),
@@ -21,22 +22,23 @@ create table sys_operation (
   constraint sys_operation_problem check ((problem is not null) = (state = 'failed'))
 );
 comment on table sys_operation is 'long work of a user, kept for a week after it began';
+comment on column sys_operation.trial is 'whether everything is undone at the end, also when it succeeded';
 comment on column sys_operation.alive_until is 'who works on it keeps moving this on; a running operation beyond it was interrupted';
 comment on column sys_operation.problem is 'why it failed, as the API tells problems';
 create index sys_operation_age on sys_operation (created_at);
 
-create function sys_operation_begin(p_id uuid, p_kind text, p_resource text, p_rows int) returns bigint
+create function sys_operation_begin(p_id uuid, p_kind text, p_resource text, p_rows int, p_trial boolean) returns bigint
 language plpgsql security definer set search_path from current as $$
 begin
   delete from sys_operation where id in (
     select o.id from sys_operation o
     where o.created_at < now() - interval '7 days' order by o.created_at limit 20 for update skip locked);
-  insert into sys_operation (id, kind, resource, rows_total, created_by)
-    values (p_id, p_kind, p_resource, p_rows, app_uid());
+  insert into sys_operation (id, kind, resource, rows_total, trial, created_by)
+    values (p_id, p_kind, p_resource, p_rows, p_trial, app_uid());
   return 1;
 end $$;
-comment on function sys_operation_begin(uuid, text, text, int) is 'writes a new operation of the caller down, and forgets some that are a week old';
-revoke all on function sys_operation_begin(uuid, text, text, int) from public;
+comment on function sys_operation_begin(uuid, text, text, int, boolean) is 'writes a new operation of the caller down, and forgets some that are a week old';
+revoke all on function sys_operation_begin(uuid, text, text, int, boolean) from public;
 
 create function sys_operation_tell(p_id uuid, p_done int) returns bigint
 language plpgsql security definer set search_path from current as $$
@@ -51,7 +53,8 @@ end $$;
 comment on function sys_operation_tell(uuid, int) is 'how far an operation has come, and that somebody works on it';
 revoke all on function sys_operation_tell(uuid, int) from public;
 
--- Whoever was told that it was interrupted shall not find it done later: an operation that stood still for too long cannot succeed.
+-- Whoever was told that it was interrupted shall not find it done later: an operation that stood still for too long cannot succeed, and
+-- nothing is done any more for a user who was disabled meanwhile.
 create function sys_operation_end(p_id uuid, p_problem jsonb) returns bigint
 language plpgsql security definer set search_path from current as $$
 begin
@@ -61,7 +64,7 @@ begin
       problem = p_problem,
       finished_at = now()
     where id = p_id and created_by = app_uid() and state = 'running'
-      and (p_problem is not null or alive_until > clock_timestamp());
+      and (p_problem is not null or (alive_until > clock_timestamp() and sys_user_active(created_by)));
   if not found then
     perform app_fail('AP409', 'interrupted', 'The operation was interrupted.');
   end if;
@@ -78,11 +81,12 @@ language sql stable security definer set search_path from current as $$
     'kind', o.kind,
     'resource', o.resource,
     'state', case when o.state = 'running' and o.alive_until <= now() then 'failed' else o.state end,
+    'trial', o.trial,
     'rows_total', o.rows_total,
     'rows_done', case when o.state = 'running' and o.alive_until <= now() then 0 else o.rows_done end,
     'problem', case
       when o.state = 'running' and o.alive_until <= now() then
-        jsonb_build_object('code', 'interrupted', 'hint', null, 'errors', jsonb_build_array(), 'detail', 'The operation was interrupted; nothing of it was done. Send it again.')
+        jsonb_build_object('code', 'interrupted', 'hint', null, 'errors', jsonb_build_array(), 'detail', 'The operation was interrupted; nothing of it was done. Send it again, with another Idempotency-Key.')
       else o.problem
     end,
     'created_at', o.created_at,

@@ -114,9 +114,9 @@ impl Database {
         Duration::from_millis(self.0.settings.statement_timeout_ms)
     }
 
-    /// How long an export may take, its reader included.
-    pub fn export_timeout(&self) -> Duration {
-        Duration::from_millis(self.0.settings.export_timeout_ms)
+    /// How long an export may take, its reader included, and an operation.
+    pub fn long_work_timeout(&self) -> Duration {
+        Duration::from_millis(self.0.settings.long_work_timeout_ms)
     }
 
     /// How many exports, and as many operations, may hold a connection at once: other work of their bucket finds one.

@@ -157,6 +157,15 @@ impl Open {
         }
     }
 
+    /// Checks now what is checked at the end.
+    pub async fn check_constraints(&mut self) -> Result<(), Stop> {
+        let check = self.lease.connection().batch_execute("set constraints all immediate");
+        timeout(self.limit, check)
+            .await
+            .map_err(|_| Stop::Refused(too_late()))?
+            .map_err(|error| Stop::Failed(error.into()))
+    }
+
     /// Runs a last statement and makes the work last, one round trip.
     pub async fn commit_with(mut self, last: &Sql) -> Result<(), Stop> {
         let connection = self.lease.connection();

@@ -176,7 +176,7 @@ impl Incoming {
     pub fn new_rows(&self, resource: &Resource) -> Result<New> {
         Ok(match Form::of(&self.headers, &self.bytes) {
             Form::One => New::Row(self.object()?),
-            Form::Array => New::Rows(Rows(self.shape()?)),
+            Form::Array => New::Rows(Rows::from_array(self.shape()?)?),
             Form::Lines => New::Rows(Rows::from_lines(&self.bytes)?),
             Form::Csv => New::Rows(Rows::from_csv(resource, &self.bytes)?),
         })
@@ -230,7 +230,7 @@ impl Incoming {
         &self,
         app: &App,
         right: &Right,
-        planner: &Planner,
+        planner: Planner,
         bulk: Bulk,
         prefer: &Prefer,
     ) -> Result<Response, Problem> {

@@ -17,9 +17,10 @@ use uuid::Uuid;
 use super::error::Problem;
 use super::extract::{InPath, Own};
 use super::json::json_text;
-use crate::access::Right;
+use crate::access::OwnRight;
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::resource::Place;
 
 /// How often progress is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -48,7 +49,9 @@ pub async fn events(
 ) -> Result<Response, Problem> {
     let id = key(&id)?;
     let first = app.engine.operation(&right, id).await?;
-    let watch = Watch { app, right, id, new: Some(first), told: String::new(), until: Instant::now() + LONGEST };
+    let place = app.engine.follow(&right)?;
+    let until = Instant::now() + LONGEST;
+    let watch = Watch { app, right, id, new: Some(first), told: String::new(), until, _place: place };
     let events =
         stream::unfold(watch, |mut watch| async move { Some((Ok::<_, Infallible>(watch.event().await?), watch)) });
     Ok(([(CONTENT_TYPE, "text/event-stream")], Body::from_stream(events)).into_response())
@@ -57,12 +60,13 @@ pub async fn events(
 /// A listener.
 struct Watch {
     app: Arc<App>,
-    right: Right,
+    right: OwnRight,
     id: Uuid,
     /// What was found and not told yet.
     new: Option<String>,
     told: String,
     until: Instant,
+    _place: Place,
 }
 
 /// What an event is named after.
@@ -78,7 +82,10 @@ impl Watch {
             Some(first) => first,
             None if Instant::now() >= self.until => return None,
             None => {
-                sleep(LOOK_EVERY).await;
+                tokio::select! {
+                    () = sleep(LOOK_EVERY) => {}
+                    () = self.app.draining.cancelled() => return None,
+                }
                 self.app.engine.operation(&self.right, self.id).await.ok()?
             }
         };

@@ -38,7 +38,9 @@ impl Proxies {
             ClientHeader::XForwardedFor => &X_FORWARDED_FOR,
             ClientHeader::Forwarded => &header::FORWARDED,
         };
-        let lines: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+        // A line that is no text still stands between the client's own words and ours.
+        let lines: Vec<_> =
+            headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
         let mut client = peer;
         for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
             let Some(address) = self.address(hop.trim()) else { break };
@@ -74,6 +76,8 @@ fn address(node: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     fn proxies(header: ClientHeader) -> Proxies {
@@ -83,7 +87,8 @@ mod tests {
 
     fn client(header: ClientHeader, peer: &str, lines: &[&str]) -> String {
         let name = if header == ClientHeader::Forwarded { header::FORWARDED } else { X_FORWARDED_FOR.clone() };
-        let headers = lines.iter().map(|line| (name.clone(), line.parse().unwrap())).collect();
+        let value = |line: &&str| HeaderValue::from_bytes(line.as_bytes()).unwrap();
+        let headers = lines.iter().map(|line| (name.clone(), value(line))).collect();
         proxies(header).client(peer.parse().unwrap(), &headers).to_string()
     }
 
@@ -100,6 +105,7 @@ mod tests {
         );
         assert_eq!(told("10.1.1.1", &["1.2.3.4", "203.0.113.9"]), "203.0.113.9", "lines are one list");
         assert_eq!(told("10.1.1.1", &["203.0.113.9, nonsense"]), "10.1.1.1");
+        assert_eq!(told("10.1.1.1", &["ü, 203.0.113.9"]), "203.0.113.9", "what is no ASCII hides nobody");
         assert_eq!(told("10.1.1.1", &["10.3.3.3"]), "10.3.3.3", "a client inside");
         assert_eq!(told("2001:db8:1::5", &["[2001:db8:2::7]:80"]), "2001:db8:2::7");
         assert_eq!(told("10.1.1.1", &[]), "10.1.1.1");

@@ -36,7 +36,7 @@ pub async fn create(State(app): State<Arc<App>>, allowed: Allowed<Creating>, inc
             planner.narrow(&mut rows, named("columns"))?;
             let bulk = Bulk::new(resource.clone(), rows, prefer.resolution(), named("on_conflict"))?;
             if prefer.respond_async() || bulk.is_long() {
-                return incoming.begin(&app, &allowed.right, &planner, bulk, &prefer.only(&ON_OPERATIONS)).await;
+                return incoming.begin(&app, &allowed.right, planner.clone(), bulk, &prefer.only(&ON_OPERATIONS)).await;
             }
             planner.create_many(bulk)?
         }

@@ -21,6 +21,7 @@ pub use body::{Fields, Rows, pointer, precise};
 pub use cursor::open as open_cursor;
 pub use export::{Export, Format};
 pub use parse::ListRequest;
+pub use places::Place;
 pub use plan::{ListPlan, RowKey, Shape, Sight};
 pub use precondition::{Comparison, Preconditions, Tags, etag};
 pub use prefer::{Prefer, Resolution, Returning};

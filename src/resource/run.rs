@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
 use super::parse::ListRequest;
 use super::places::Places;
 use super::plan::{Level, ListPlan, RowKey, Shape, Sight};
@@ -21,9 +24,14 @@ pub struct Engine {
     pub(super) database: Database,
     pub(super) catalog: Arc<Catalog>,
     pub(super) limit: Duration,
+    /// How long an export or an operation may take.
+    pub(super) long_work: Duration,
     pub(super) exports: Places,
-    pub(super) export_limit: Duration,
     pub(super) operations: Places,
+    pub(super) followers: Places,
+    /// Operations under way.
+    pub(super) tasks: TaskTracker,
+    pub(super) stop: CancellationToken,
 }
 
 /// A page of a list.
@@ -49,15 +57,32 @@ const AGGREGATE_LIMIT: Duration = Duration::from_secs(5);
 const EXPORTS_PER_TENANT: usize = 2;
 /// Operations of one tenant at once.
 const OPERATIONS_PER_TENANT: usize = 1;
+/// Callers of one bucket, and of one tenant, who follow operations at once.
+const FOLLOWERS: usize = 64;
+const FOLLOWERS_PER_TENANT: usize = 8;
 
 impl Engine {
     /// An engine over a database.
     pub fn new(database: Database, catalog: Arc<Catalog>) -> Self {
         let (limit, most) = (database.statement_timeout(), database.most_long_work());
-        let exports = Places::new("exports", most, EXPORTS_PER_TENANT);
-        let operations = Places::new("operations", most, OPERATIONS_PER_TENANT);
-        let export_limit = database.export_timeout();
-        Self { database, catalog, limit, exports, export_limit, operations }
+        Self {
+            limit,
+            long_work: database.long_work_timeout(),
+            exports: Places::new("exports", most, EXPORTS_PER_TENANT),
+            operations: Places::new("operations", most, OPERATIONS_PER_TENANT),
+            followers: Places::new("followers of operations", FOLLOWERS, FOLLOWERS_PER_TENANT),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            database,
+            catalog,
+        }
+    }
+
+    /// Stops the operations under way; each is undone, and says so to whoever follows it.
+    pub async fn drain(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 
     /// The catalogue.

@@ -1,5 +1,6 @@
 //! The world of a test: a server shared by all, a database of its own, the service in this process.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use insula::app::{App, migrate_everything};
 use insula::config::{Config, Layers};
 use insula::db::seal::SealingKey;
-use insula::db::server::{Server, ServerOptions, find_binaries, start};
+use insula::db::server::{Binaries, Server, ServerOptions, erase, find_binaries, start};
 use insula::http::{Listeners, serve};
 use insula::ops::{DEMO_PASSWORD, seed_demo};
 use insula::pack::{Kind, Parameter, Report};
@@ -43,10 +44,7 @@ fn shared() -> &'static Shared {
 async fn prepare() -> Shared {
     let target = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let binaries = find_binaries(None, &target.join("postgresql"), |_| {}).await.unwrap();
-    let data_dir = target.join(format!("pg-{}", std::process::id()));
-    // A folder of many databases takes long to remove on some file systems; nobody waits for it.
-    std::thread::spawn(move || remove_old_folders(&target));
-    let server = start(&binaries, ServerOptions { data_dir, durable: false, max_connections: 400 }).await.unwrap();
+    let server = start_in_a_free_folder(&binaries, &target).await;
     let shared = Shared { server, key: SealingKey::generate().unwrap() };
     let url = shared.server.ensure_database(INSTANCE, TEMPLATE).await.unwrap();
     let config = config(&url, &shared.key, INSTANCE);
@@ -79,17 +77,16 @@ const SPREAD: &str = "
       end loop;
     end $$";
 
-/// Earlier runs left their folders behind; nobody needs them.
-fn remove_old_folders(target: &std::path::Path) {
-    for entry in std::fs::read_dir(target).into_iter().flatten().flatten() {
-        let name = entry.file_name().into_string().unwrap_or_default();
-        let pid =
-            name.strip_prefix("pg-").and_then(|rest| rest.split('.').next()).and_then(|pid| pid.parse::<u32>().ok());
-        if pid.is_some_and(|pid| !std::path::Path::new(&format!("/proc/{pid}")).exists()) {
-            let _ = std::fs::remove_dir_all(entry.path());
-            let _ = std::fs::remove_file(entry.path());
+/// Runs at the same time have a folder each. What an earlier run left in it, gigabytes of databases, is removed first.
+async fn start_in_a_free_folder(binaries: &Binaries, target: &Path) -> Server {
+    for number in 0..8 {
+        let data_dir = target.join(format!("pg-{number}"));
+        if erase(binaries, &data_dir).await.is_ok() {
+            let options = ServerOptions { data_dir, durable: false, max_connections: 400 };
+            return start(binaries, options).await.unwrap();
         }
     }
+    panic!("all folders are in use by other runs");
 }
 
 /// Settings of a test: small pools, short waits, cheap to start.

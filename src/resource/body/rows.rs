@@ -1,19 +1,40 @@
 //! Many new rows in one body: a JSON array, one JSON object a line (NDJSON), or CSV.
 
+use std::ops::Range;
+
 use serde_json::{Map, Value as Json};
 
 use super::fields::{Field, Fields, pointer};
-use crate::error::{Error, Result, nearest};
+use crate::error::{Error, Kind, Result, nearest};
 use crate::pack::{Column, Kind as Type, Resource};
 
 /// Rows of one request that are made before it is answered.
 pub const MOST_AT_ONCE: usize = 10_000;
+/// Rows of one request: they are held in memory until they are made.
+const MOST_ROWS: usize = 100_000;
+/// Faults after which no more are looked for.
+const MOST_FAULTS: usize = 50;
 
 /// Rows as written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rows(pub Vec<Map<String, Json>>);
 
+/// The refusal of more rows than one request may hold.
+fn too_many() -> Error {
+    let message = format!("A request may hold at most {MOST_ROWS} rows.");
+    Error::new(Kind::TooLarge, "too_many_rows", message).hint("Send them in several requests.")
+}
+
 impl Rows {
+    fn checked(self) -> Result<Self> {
+        if self.0.len() > MOST_ROWS { Err(too_many()) } else { Ok(self) }
+    }
+
+    /// The objects of a JSON array.
+    pub fn from_array(rows: Vec<Map<String, Json>>) -> Result<Self> {
+        Self(rows).checked()
+    }
+
     /// One JSON object a line; empty lines are nothing.
     pub fn from_lines(text: &[u8]) -> Result<Self> {
         let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
@@ -21,7 +42,7 @@ impl Rows {
             serde_json::from_slice(line)
                 .map_err(|error| Error::malformed(format!("Line {} is not a JSON object: {error}.", at + 1)))
         };
-        lines.enumerate().map(one).collect::<Result<_>>().map(Self)
+        Self(lines.take(MOST_ROWS + 1).enumerate().map(one).collect::<Result<_>>()?).checked()
     }
 
     /// CSV (RFC 4180) with a line of names. An empty cell is as if the field were not given.
@@ -33,7 +54,8 @@ impl Rows {
             let cells = names.iter().zip(record.iter()).filter(|(_, cell)| !cell.is_empty());
             cells.map(|(name, cell)| (name.to_owned(), cell_value(resource.column(name), cell))).collect()
         };
-        reader.records().map(|record| record.map(row).map_err(bad)).collect::<Result<_>>().map(Self)
+        let records = reader.records().take(MOST_ROWS + 1);
+        Self(records.map(|record| record.map(row).map_err(bad)).collect::<Result<_>>()?).checked()
     }
 
     /// Keeps only some fields.
@@ -41,17 +63,20 @@ impl Rows {
         self.0.iter_mut().for_each(|row| row.retain(|name, _| names.contains(&name.as_str())));
     }
 
-    /// Every row held against the columns; faults are named by the place of the row: `#/3/email`.
-    pub fn read<'a>(&self, resource: &'a Resource, upsert: bool) -> Result<Vec<Fields<'a>>> {
+    /// Rows held against the columns; the first 50 faults are named by the place of the row: `#/3/email`.
+    pub fn read<'a>(&self, resource: &'a Resource, upsert: bool, places: Range<usize>) -> Result<Vec<Fields<'a>>> {
         let mut faults = Error::validation();
-        let mut all = Vec::with_capacity(self.0.len());
-        for (at, row) in self.0.iter().enumerate() {
-            match Fields::of_new_row(resource, row, upsert) {
+        let mut all = Vec::with_capacity(places.len());
+        for at in places {
+            match Fields::of_new_row(resource, &self.0[at], upsert) {
                 Ok(fields) if fields.is_empty() => {
                     faults = faults.field(format!("#/{at}"), "required", "must hold a field");
                 }
                 Ok(fields) => all.push(fields),
                 Err(error) => faults = faults.joined(error.within(&format!("#/{at}"))),
+            }
+            if faults.faults().len() >= MOST_FAULTS {
+                break;
             }
         }
         if self.0.is_empty() {
@@ -161,7 +186,6 @@ pub fn known_columns<'t>(resource: &Resource, named: &'t str) -> Result<Vec<&'t 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Kind;
     use serde_json::json;
 
     #[test]
@@ -169,5 +193,7 @@ mod tests {
         let rows = Rows::from_lines(b"{\"a\":1}\r\n\n{\"a\":2}\n").unwrap();
         assert_eq!(json!(rows.0), json!([{ "a": 1 }, { "a": 2 }]));
         assert_eq!(Rows::from_lines(b"{}\n[1]").unwrap_err().kind(), Kind::Malformed);
+        let many = "{}\n".repeat(MOST_ROWS + 1);
+        assert_eq!(Rows::from_lines(many.as_bytes()).unwrap_err().code(), "too_many_rows");
     }
 }

@@ -99,8 +99,8 @@ impl Engine {
             Format::Csv => Form::Text,
             Format::Xlsx => Form::Sheet,
         };
-        let place = self.exports.enter(right.tenant())?;
-        let limit = self.export_limit;
+        let place = self.exports.enter(right.bucket(), right.tenant())?;
+        let limit = self.long_work;
         let scope = right.read(limit);
         let mut rows = match self.database.stream(&scope, &render::export(&plan, form)).await {
             Ok(rows) => rows,
@@ -154,7 +154,7 @@ async fn next_piece((mut pieces, work): Pieces) -> Option<(Result<Bytes>, Option
 
 fn too_slow() -> Error {
     Error::new(Kind::Timeout, "timeout", "The export took too long and was stopped.")
-        .context("export_timeout_ms is over")
+        .context("long_work_timeout_ms is over")
 }
 
 fn gone() -> Error {

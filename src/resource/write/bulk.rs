@@ -1,6 +1,7 @@
 //! Many new rows: in statements as large as may be and, where PostgreSQL refuses one, row by row, to say which row it is
 //! that is refused.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::super::body::{Fields, MOST_AT_ONCE, Rows, conflict_columns, group, pointer};
@@ -11,11 +12,13 @@ use super::render_many::{Answering, Upsert, insert_many};
 use crate::access::Right;
 use crate::db::Open;
 use crate::error::{Error, Kind, Result};
-use crate::pack::Resource;
+use crate::pack::{Column, Resource};
 use crate::sql::Sql;
 
-/// Rows of one statement where they are made step by step.
+/// Rows of the first statement where they are made step by step, and of one whose rows are then tried one by one.
 const STRIDE: usize = 500;
+/// Rows of a statement after all went well for a while: many small steps burden the server with subtransactions.
+const LONG_STRIDE: usize = 8_000;
 /// Refused rows after which no more are looked for.
 const MOST_REFUSED: usize = 50;
 
@@ -56,13 +59,27 @@ impl Bulk {
         self.count() > MOST_AT_ONCE
     }
 
-    /// The rows, held against the columns.
+    /// All rows, held against the columns.
     pub fn fields(&self) -> Result<Vec<Fields<'_>>> {
-        let rows = self.rows.read(&self.resource, self.resolution.is_some())?;
-        if let Some(upsert) = self.upsert()? {
-            told_apart(&rows, &upsert)?;
+        let rows = self.rows.read(&self.resource, self.resolution.is_some(), 0..self.count())?;
+        self.tell_apart(&mut HashMap::new(), 0, &rows).map(|()| rows)
+    }
+
+    /// Two rows of a body cannot both be merged into the same record. `seen` holds those before `first`.
+    fn tell_apart(&self, seen: &mut HashMap<Vec<String>, usize>, first: usize, rows: &[Fields<'_>]) -> Result<()> {
+        let Some(upsert) = self.upsert()? else { return Ok(()) };
+        let mut faults = Error::validation();
+        for (at, row) in (first..).zip(rows) {
+            let given = |column: &&Column| {
+                let field = row.0.iter().find(|field| field.column.name == column.name);
+                field.and_then(|field| field.value.as_text()).map(str::to_owned)
+            };
+            let key: Option<Vec<String>> = upsert.columns.iter().map(given).collect();
+            if let Some(other) = key.and_then(|key| seen.insert(key, at)) {
+                faults = faults.field(format!("#/{at}"), "duplicate", format!("is about the same record as #/{other}"));
+            }
         }
-        Ok(rows)
+        faults.if_any()
     }
 
     fn upsert(&self) -> Result<Option<Upsert<'_>>> {
@@ -80,38 +97,35 @@ impl Bulk {
     }
 }
 
-/// Two rows of a body cannot both be merged into the same record.
-fn told_apart(rows: &[Fields<'_>], upsert: &Upsert<'_>) -> Result<()> {
-    let mut seen = std::collections::HashMap::new();
-    let mut faults = Error::validation();
-    for (at, row) in rows.iter().enumerate() {
-        let given = |name| row.0.iter().find(|field| field.column.name == name).and_then(|field| field.value.as_text());
-        let key: Option<Vec<&str>> = upsert.columns.iter().map(|column| given(column.name.clone())).collect();
-        if let Some(first) = key.and_then(|key| seen.insert(key, at)) {
-            faults = faults.field(format!("#/{at}"), "duplicate", format!("is about the same record as #/{first}"));
-        }
-    }
-    faults.if_any()
-}
-
 impl Engine {
     /// Makes the rows in work that is open. What is refused is said of its row, `#/3/email`; the work is then to be undone.
     pub(super) async fn make_rows(&self, open: &mut Open, bulk: &Bulk, mut progress: Progress<'_>) -> Result<()> {
-        let rows = bulk.fields()?;
-        let mut refused = None;
-        for (at, stride) in rows.chunks(STRIDE).enumerate() {
-            let first = at * STRIDE;
-            match open.attempt(&statements(bulk, stride)?).await {
-                Ok(()) => {}
-                Err(stop) => {
-                    judge(self.meaning(stop))?;
-                    self.one_by_one(open, bulk, first, stride, &mut refused).await?;
-                }
+        let (mut seen, mut told_apart) = (HashMap::new(), 0);
+        let (mut done, mut stride, mut refused) = (0, STRIDE, None);
+        while done < bulk.count() && !refused.as_ref().is_some_and(is_enough) {
+            let end = bulk.count().min(done + stride);
+            let read = bulk.rows.read(&bulk.resource, bulk.resolution.is_some(), done..end).and_then(|rows| {
+                let from = told_apart.clamp(done, end);
+                bulk.tell_apart(&mut seen, from, &rows[from - done..])?;
+                Ok(rows)
+            });
+            told_apart = told_apart.max(end);
+            match read {
+                Err(error) => also(&mut refused, error),
+                Ok(rows) => match open.attempt(&statements(bulk, &rows)?).await {
+                    Ok(()) => stride = LONG_STRIDE.min(stride * 2),
+                    Err(stop) => {
+                        judge(self.meaning(stop))?;
+                        if rows.len() > STRIDE {
+                            stride = STRIDE;
+                            continue;
+                        }
+                        self.one_by_one(open, bulk, done, &rows, &mut refused).await?;
+                    }
+                },
             }
-            if refused.as_ref().is_some_and(is_enough) {
-                break;
-            }
-            progress.come_to(self, first + stride.len()).await?;
+            done = end;
+            progress.come_to(self, done).await?;
         }
         refused.map_or(Ok(()), Err)
     }
@@ -127,10 +141,7 @@ impl Engine {
         for (at, row) in rows.iter().enumerate() {
             let Err(stop) = open.attempt(&statements(bulk, std::slice::from_ref(row))?).await else { continue };
             let error = of_row(judge(self.meaning(stop))?, first + at);
-            *refused = Some(match refused.take() {
-                Some(before) => before.joined(error),
-                None => error,
-            });
+            also(refused, error);
             if refused.as_ref().is_some_and(is_enough) {
                 break;
             }
@@ -161,6 +172,13 @@ fn judge(error: Error) -> Result<Error> {
         Kind::Invalid | Kind::Conflict | Kind::Forbidden | Kind::NotFound => Ok(error),
         _ => Err(error),
     }
+}
+
+fn also(refused: &mut Option<Error>, error: Error) {
+    *refused = Some(match refused.take() {
+        Some(before) => before.joined(error),
+        None => error,
+    });
 }
 
 fn is_enough(refused: &Error) -> bool {

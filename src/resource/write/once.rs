@@ -166,6 +166,18 @@ impl Engine {
         }
     }
 
+    /// The answer to a request that came before, though there is no room to do it now; nothing when it is new.
+    pub(super) async fn answered_before(&self, right: &Right, claim: Option<&Claim>) -> Option<Result<Reply>> {
+        let claim = claim?;
+        let steps = vec![Step::Query(claim.begin())];
+        let halt = self.database.run_steps(&right.write(self.limit), steps, Ending::Rollback).await.err()?;
+        match meaning(&halt)? {
+            Attempt::AnsweredBefore => Some(self.recall(right, claim).await),
+            Attempt::Refused(error) => Some(Err(error)),
+            Attempt::Done(reply) => Some(Ok(reply)),
+        }
+    }
+
     async fn recall(&self, right: &Right, claim: &Claim) -> Result<Reply> {
         let answer = self.run(&right.read(self.limit), &claim.recall()).await?;
         let kept = answer.body.ok_or_else(in_progress)?;

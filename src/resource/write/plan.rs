@@ -70,8 +70,8 @@ impl Planner {
     }
 
     /// Writes an operation down that makes many rows later.
-    pub fn begin(&self, id: Uuid, bulk: &Bulk) -> Part {
-        self.part(Effect::Begun(id), None, vec![operation::begin(id, bulk)])
+    pub fn begin(&self, id: Uuid, bulk: &Bulk, trial: bool) -> Part {
+        self.part(Effect::Begun(id), None, vec![operation::begin(id, bulk, trial)])
     }
 
     /// Makes a row, or merges it with the one that is there.
