@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::{Limits, Sessions};
 use crate::auth::password::PasswordHasher;
-use crate::auth::{Authenticator, Signups, load_keyring};
+use crate::auth::{Authenticator, Lives, Signups, load_keyring};
 use crate::billing::Gate;
 use crate::config::Config;
 use crate::db::seal::SealingKey;
@@ -121,14 +121,14 @@ impl App {
         let database = platform.database.clone();
         let keyring = load_keyring(&database, &config.auth.issuer).await?;
         let hasher = Arc::new(PasswordHasher::new(config.auth.hashing_threads));
-        let life = Duration::from_secs(config.auth.access_token_seconds);
+        let lives = Lives::from(&config.auth);
         let app = Arc::new(Self {
             signups: Signups::new(&config.signup),
             tenants: Tenants::new(database.clone(), &config.cache),
             gate: Gate::new(database.clone(), platform.catalog.clone(), &config.cache),
             sessions: Sessions::new(database.clone(), &config.cache),
             limits: Limits::new(&config.limits),
-            authenticator: Authenticator::new(database.clone(), keyring, hasher.clone(), life),
+            authenticator: Authenticator::new(database.clone(), keyring, hasher.clone(), lives),
             engine: Engine::new(database.clone(), platform.catalog.clone()),
             documents: Documents::new(platform.catalog.clone(), &config.domain),
             metrics: &METRICS,
@@ -175,6 +175,7 @@ impl App {
 
     /// Ends background work and closes all connections.
     pub async fn shut_down(&self) {
+        self.engine.drain().await;
         self.stop.cancel();
         self.platform.database.close().await;
     }

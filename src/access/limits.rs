@@ -76,11 +76,6 @@ impl Limits {
         self.tenants.take(tenant.as_u128(), self.now())
     }
 
-    /// Takes back a request of a tenant that came to nothing.
-    pub fn give_back(&self, tenant: Uuid) {
-        self.tenants.give_back(tenant.as_u128());
-    }
-
     /// Counts a request of a credential: a session, a key.
     pub fn key(&self, credential: Uuid) -> Taken {
         self.keys.take(credential.as_u128(), self.now())
@@ -143,14 +138,6 @@ impl Limiter {
         paid_off.insert(key, now + debt);
         Ok(Some(standing(debt)))
     }
-
-    fn give_back(&self, key: u128) {
-        let Some(interval) = WINDOW_NS.checked_div(self.quota.into()) else { return };
-        let shard = &self.shards[self.mixer.hash_one(key) as usize % SHARDS];
-        if let Some(at) = shard.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&key) {
-            *at = at.saturating_sub(interval.max(1));
-        }
-    }
 }
 
 /// Who owes nothing is as good as new. Should all owe something, all are forgiven: memory is bounded first.
@@ -207,15 +194,6 @@ mod tests {
         let standing = limiter.take(1, 22 * SECOND).unwrap().unwrap();
         assert_eq!(standing, Standing { quota: 3, remaining: 0, reset_seconds: 59 });
         assert_eq!(limiter.take(1, 200 * SECOND).unwrap().unwrap().remaining, 2, "all is paid off");
-    }
-
-    #[test]
-    fn what_is_given_back_is_left_for_others() {
-        let limiter = Limiter::new(2);
-        for _ in 0..5 {
-            assert_eq!(limiter.take(1, SECOND).unwrap().unwrap().remaining, 1);
-            limiter.give_back(1);
-        }
     }
 
     #[test]

@@ -7,5 +7,5 @@ mod session;
 
 pub use limits::{Excess, Limits, Standing, Taken};
 pub use permission::Permissions;
-pub use right::Right;
+pub use right::{OwnRight, Right};
 pub use session::{Session, Sessions};

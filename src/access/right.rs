@@ -7,13 +7,13 @@ use uuid::Uuid;
 
 use super::session::Session;
 use crate::billing::{Entitlements, Gate};
-use crate::db::{Acting, Scope, Seat};
+use crate::db::{Acting, BucketId, Scope, Seat};
 use crate::error::{Error, Result};
 use crate::ident::Ident;
 use crate::tenant::Tenant;
 
-/// A right to do one thing in one tenant. Only [`Right::to`] and [`Right::to_own`] make one, and only a right makes a
-/// scope for requests: a handler that forgets a check does not compile.
+/// A right to do one thing in one tenant. Only [`Right::to`] makes one, and only a right makes a scope for requests: a
+/// handler that forgets a check does not compile.
 #[derive(Debug, Clone)]
 pub struct Right {
     tenant: Arc<Tenant>,
@@ -30,14 +30,9 @@ impl Right {
         session: Arc<Session>,
         gate: &Gate,
     ) -> Result<Self> {
-        let right = Self::to_own(module, tenant, session, gate).await?;
-        right.also(permission, module).map(|()| right)
-    }
-
-    /// The right to what is the user's own and nobody else sees, such as his operations. `module` keeps it.
-    pub async fn to_own(module: &str, tenant: Arc<Tenant>, session: Arc<Session>, gate: &Gate) -> Result<Self> {
         let entitlements = gate.pass(tenant.id, module).await?;
-        Ok(Self { tenant, session, entitlements })
+        let right = Self { tenant, session, entitlements };
+        right.also(permission, module).map(|()| right)
     }
 
     /// Refuses what the same user may not do with another part of the tenant, in the same transaction.
@@ -52,6 +47,11 @@ impl Right {
     /// The tenant's key.
     pub fn tenant(&self) -> Uuid {
         self.tenant.id
+    }
+
+    /// The bucket that the tenant lives in.
+    pub fn bucket(&self) -> BucketId {
+        self.tenant.place.bucket
     }
 
     /// A read-only transaction in the tenant.
@@ -71,5 +71,32 @@ impl Right {
 
     fn acting(&self) -> Acting {
         Acting { user: Some(self.session.user), permissions: self.session.permissions.joined() }
+    }
+}
+
+/// The right of whoever is signed in to what is his own and nobody else's, such as his operations: to look at it.
+#[derive(Debug, Clone)]
+pub struct OwnRight(Right);
+
+impl OwnRight {
+    /// `module` keeps what it is about.
+    pub async fn new(module: &str, tenant: Arc<Tenant>, session: Arc<Session>, gate: &Gate) -> Result<Self> {
+        let entitlements = gate.pass(tenant.id, module).await?;
+        Ok(Self(Right { tenant, session, entitlements }))
+    }
+
+    /// The tenant's key.
+    pub fn tenant(&self) -> Uuid {
+        self.0.tenant()
+    }
+
+    /// The bucket that the tenant lives in.
+    pub fn bucket(&self) -> BucketId {
+        self.0.bucket()
+    }
+
+    /// A read-only transaction in the tenant.
+    pub fn read(&self, limit: Duration) -> Scope {
+        self.0.read(limit)
     }
 }

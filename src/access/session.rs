@@ -16,6 +16,8 @@ use crate::tenant::{Cache, Key, Loaded, Tenant};
 /// A user who is signed in.
 #[derive(Debug)]
 pub struct Session {
+    /// Its key.
+    pub id: Uuid,
     /// The user's key.
     pub user: Uuid,
     /// The user's address.
@@ -87,6 +89,7 @@ impl Sessions {
         };
         let row = rows.into_iter().next().ok_or_else(|| ended("the session is over or its user disabled"))?;
         let session = Session {
+            id: session,
             user: row.user,
             email: row.email,
             first_name: row.first_name,
@@ -96,6 +99,24 @@ impl Sessions {
         };
         let valid_for = Some(Duration::from_secs_f64(row.seconds_left.max(0.0)));
         Ok(Loaded { value: Arc::new(session), valid_for })
+    }
+
+    /// Ends a session, or with `everywhere` all sessions of its user. Here it is over at once, in other processes as soon
+    /// as they hear of it.
+    pub async fn end(&self, tenant: &Tenant, session: &Session, everywhere: bool) -> Result<()> {
+        let mut sql = Sql::new(
+            "with ended as (update sys_session set revoked_at = now() where revoked_at is null and user_id = ",
+        );
+        sql.bind(Value::text(session.user.to_string()));
+        if !everywhere {
+            sql.push(" and id = ").bind(Value::text(session.id.to_string()));
+        }
+        sql.push(" returning 1) select count(*), null::text from ended");
+        let limit = self.database.statement_timeout();
+        let scope = Scope::write(tenant.place.clone(), Seat::Owner, Acting::service(), limit);
+        self.database.run(&scope, &sql).await?;
+        self.cache.invalidate(&tenant.place.schema.as_str().to_owned());
+        Ok(())
     }
 
     /// Drops what news made old.

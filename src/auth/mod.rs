@@ -9,6 +9,9 @@ mod limit;
 /// Password hashing that cannot be used to exhaust the processor.
 pub mod password;
 
+/// Refresh tokens.
+mod refresh;
+
 /// Sign-in of tenant users and of operators.
 mod sign_in;
 
@@ -17,6 +20,7 @@ pub mod token;
 
 pub use keys::load_keyring;
 pub use limit::Signups;
+pub use refresh::Lives;
 pub use sign_in::{
     Authenticator, Client, Credentials, Operator, OperatorRole, SignedIn, is_email, new_owner_sql, normal_email,
     operator_create,

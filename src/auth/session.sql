@@ -15,7 +15,12 @@ made as (
   insert into sys_session (id, user_id, expires_at, user_agent, address)
   select id::uuid, user_id::uuid, now() + make_interval(secs => life::int), agent, address::inet
   from seen
-  returning 1),
+  returning id),
+refreshable as (
+  insert into sys_refresh_token (token_hash, session_id)
+  select decode(i.refresh, 'base64'), m.id
+  from made m
+  join input i on i.id::uuid = m.id),
 swept as (
   delete from sys_session
   where id in (

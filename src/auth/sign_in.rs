@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::password::PasswordHasher;
+use super::refresh::{Lives, RefreshToken};
 use super::token::{Audience, Claims, Keyring};
 use crate::db::{Acting, Database, Place, Scope, Seat};
 use crate::error::{Error, Kind, Result};
@@ -42,6 +43,9 @@ pub struct SignedIn<U> {
     pub token_type: &'static str,
     /// Life of the token in seconds.
     pub expires_in: u64,
+    /// Gives the next access token, once; operators sign in again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<String>,
     /// Who signed in.
     pub user: U,
 }
@@ -104,16 +108,16 @@ struct Account {
 
 /// Signs people in and knows them again.
 pub struct Authenticator {
-    database: Database,
+    pub(super) database: Database,
     keyring: Keyring,
     hasher: Arc<PasswordHasher>,
-    life: Duration,
+    pub(super) lives: Lives,
 }
 
 impl Authenticator {
-    /// An authenticator whose tokens live for `life`.
-    pub fn new(database: Database, keyring: Keyring, hasher: Arc<PasswordHasher>, life: Duration) -> Self {
-        Self { database, keyring, hasher, life }
+    /// An authenticator whose tokens and sessions have these lives.
+    pub fn new(database: Database, keyring: Keyring, hasher: Arc<PasswordHasher>, lives: Lives) -> Self {
+        Self { database, keyring, hasher, lives }
     }
 
     /// The claims of a token for an audience.
@@ -154,16 +158,17 @@ impl Authenticator {
         Account { user, password_hash }: Account,
         client: &Client,
     ) -> Result<SignedIn<User>> {
-        let session = Uuid::now_v7();
+        let (session, refresh) = (Uuid::now_v7(), RefreshToken::generate()?);
         let input = [
             Value::text(user.id.to_string()),
             Value::text(password_hash),
             Value::text(session.to_string()),
-            Value::text(self.life.as_secs().to_string()),
+            Value::text(refresh.digest()),
+            Value::text(self.lives.refresh.min(self.lives.session).as_secs().to_string()),
             optional(client.agent.clone()),
             optional(client.address.map(|ip| ip.to_string())),
         ];
-        let mut sql = Sql::new("with input (user_id, password_hash, id, life, agent, address) as (values (");
+        let mut sql = Sql::new("with input (user_id, password_hash, id, refresh, life, agent, address) as (values (");
         for (at, value) in input.into_iter().enumerate() {
             sql.push(if at > 0 { ", " } else { "" }).bind(value).push("::text");
         }
@@ -172,8 +177,20 @@ impl Authenticator {
         if self.database.run(&scope, &sql).await?.count == 0 {
             return Err(wrong_credentials());
         }
+        self.signed_in(tenant, session, refresh, user)
+    }
+
+    /// What a user gets who has proven who he is.
+    pub(super) fn signed_in(
+        &self,
+        tenant: Uuid,
+        session: Uuid,
+        refresh: RefreshToken,
+        user: User,
+    ) -> Result<SignedIn<User>> {
         let access_token = self.token(Audience::Tenant, user.id, session, Some(tenant))?;
-        Ok(SignedIn { access_token, token_type: "Bearer", expires_in: self.life.as_secs(), user })
+        let (expires_in, refresh_token) = (self.lives.access.as_secs(), Some(refresh.into_text()));
+        Ok(SignedIn { access_token, token_type: "Bearer", expires_in, refresh_token, user })
     }
 
     /// Signs an operator in.
@@ -193,7 +210,8 @@ impl Authenticator {
             return Err(wrong_credentials());
         }
         let access_token = self.token(Audience::Operator, user.id, Uuid::now_v7(), None)?;
-        Ok(SignedIn { access_token, token_type: "Bearer", expires_in: self.life.as_secs(), user })
+        let expires_in = self.lives.access.as_secs();
+        Ok(SignedIn { access_token, token_type: "Bearer", expires_in, refresh_token: None, user })
     }
 
     /// The operator of a token, asked anew each time: a disabled operator is out at once.
@@ -206,7 +224,7 @@ impl Authenticator {
 
     fn token(&self, aud: Audience, sub: Uuid, sid: Uuid, tid: Option<Uuid>) -> Result<String> {
         let now = unix_seconds(SystemTime::now());
-        let life = i64::try_from(self.life.as_secs()).map_err(Error::internal)?;
+        let life = i64::try_from(self.lives.access.as_secs()).map_err(Error::internal)?;
         self.keyring.sign(&Claims { aud, sub, sid, tid, iat: now, nbf: now, exp: now + life })
     }
 }

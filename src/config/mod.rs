@@ -79,12 +79,12 @@ section!(/// `[http]`
         max_connections: usize, max_connections_per_address: usize, trusted_proxies: String, client_header: ClientHeader });
 section!(/// `[database]`
     Database { url: Secret, ca_file: String, control_pool: usize, bucket_pool: usize, tenant_connections: usize,
-        wait_ms: u64, connect_timeout_ms: u64, statement_timeout_ms: u64, control_statement_timeout_ms: u64, export_timeout_ms: u64,
+        wait_ms: u64, connect_timeout_ms: u64, statement_timeout_ms: u64, control_statement_timeout_ms: u64, long_work_timeout_ms: u64,
         statement_cache: usize });
 section!(/// `[encryption]`
     Encryption { key: Secret });
 section!(/// `[auth]`
-    Auth { issuer: String, access_token_seconds: u64, hashing_threads: usize });
+    Auth { issuer: String, access_token_seconds: u64, refresh_token_seconds: u64, session_seconds: u64, hashing_threads: usize });
 section!(/// `[signup]`
     Signup { mode: SignupMode, plan: String, trial_days: u16, at_once: usize, hourly: usize, hourly_per_address: usize });
 section!(/// `[limits]`
@@ -241,6 +241,13 @@ impl Config {
         }
         if !(60..=3600).contains(&self.auth.access_token_seconds) {
             return bad("auth.access_token_seconds", "must be from 60 to 3600");
+        }
+        let lives = [self.auth.refresh_token_seconds, self.auth.session_seconds];
+        if !lives.iter().all(|life| (self.auth.access_token_seconds..=31_536_000).contains(life)) {
+            return bad(
+                "auth.refresh_token_seconds",
+                "and auth.session_seconds must be from access_token_seconds to 31536000",
+            );
         }
         if self.database.tenant_connections == 0 || self.database.bucket_pool == 0 || self.database.control_pool < 2 {
             return bad("database", "needs at least 1 connection per bucket and tenant, and 2 for control");

@@ -1,10 +1,10 @@
 //! `GET /api/v1`: what the caller may use.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::reader::Grants;
 use super::schema::title;
-use crate::pack::{Catalog, Method, Pack, Report, Resource};
+use crate::pack::{Catalog, Method, Pack, Report, Resource, Verb};
 
 const METHODS: [(Method, &str); 5] = [
     (Method::List, "list"),
@@ -12,6 +12,15 @@ const METHODS: [(Method, &str); 5] = [
     (Method::Create, "create"),
     (Method::Update, "update"),
     (Method::Delete, "delete"),
+];
+
+const VERBS: [(Verb, &str); 6] = [
+    (Verb::View, "view"),
+    (Verb::Create, "create"),
+    (Verb::Edit, "edit"),
+    (Verb::Delete, "delete"),
+    (Verb::Report, "report"),
+    (Verb::Export, "export"),
 ];
 
 /// Modules with the resources, actions and reports that the caller may use.
@@ -64,6 +73,30 @@ fn entry(grants: &Grants, resource: &Resource) -> Option<Value> {
         let schema_url = format!("{url}/schema");
         json!({ "name": resource.name, "title": title(&resource.name), "url": url, "schema_url": schema_url,
             "methods": methods, "actions": actions })
+    })
+}
+
+/// Every verb and action of every resource, and every report, of the modules that answer: may the caller do it?
+pub fn permissions(catalog: &Catalog, grants: &Grants) -> Value {
+    let answers = |module: &str| grants.has(module);
+    let resource = |resource: &Resource| {
+        let verbs = VERBS.iter().map(|(verb, name)| ((*name).to_owned(), grants.may_do(resource, *verb).into()));
+        let actions = resource.actions.values().map(|action| {
+            let name = action.name.as_str().to_owned();
+            (name, grants.may_act(resource, action).into())
+        });
+        let actions: Map<String, Value> = actions.collect();
+        let mut can: Map<String, Value> = verbs.collect();
+        can.insert("actions".to_owned(), actions.into());
+        (resource.name.clone(), Value::from(can))
+    };
+    let resources = catalog.resources().filter(|resource| answers(&resource.module));
+    let reports = catalog.reports().filter(|report| answers(&report.module));
+    json!({
+        "object": "permissions",
+        "permissions": grants.codes(),
+        "resources": resources.map(|found| resource(found)).collect::<Map<_, _>>(),
+        "reports": reports.map(|report| (report.name.clone(), grants.may_report(report).into())).collect::<Map<_, _>>(),
     })
 }
 

@@ -11,7 +11,7 @@ pub mod problems;
 mod reader;
 mod schema;
 
-pub use directory::directory;
+pub use directory::{directory, permissions};
 pub use keeper::{Document, Documents};
 pub use openapi::Endpoint;
 pub use reader::{Grants, Reader};

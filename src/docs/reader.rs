@@ -64,6 +64,20 @@ impl Grants {
             && self.permissions.allow(resource.permission(verb(method)))
     }
 
+    /// Whether the roles grant a verb, as far as the resource offers a way to it.
+    pub fn may_do(&self, resource: &Resource, wanted: Verb) -> bool {
+        let reads = matches!(wanted, Verb::Report | Verb::Export);
+        let offered = |method: &Method| verb(*method) == if reads { Verb::View } else { wanted };
+        self.has(&resource.module)
+            && resource.methods.iter().any(offered)
+            && self.permissions.allow(resource.permission(wanted))
+    }
+
+    /// What the roles grant, as it is written.
+    pub fn codes(&self) -> &[String] {
+        self.permissions.codes()
+    }
+
     /// Whether the user may run an action.
     pub fn may_act(&self, resource: &Resource, action: &Action) -> bool {
         self.has(&resource.module) && self.permissions.allow(&action.permission)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, body::Body};
 use serde::Deserialize;
 use serde_json::json as object;
@@ -14,9 +14,11 @@ use super::error::Problem;
 use super::extract::{Reached, SignedIn};
 use super::front::Context;
 use super::json::{Json, json};
+use super::metadata::grants;
 use crate::app::App;
 use crate::auth::{Client, Credentials, normal_email, password};
 use crate::config::{self, SignupMode};
+use crate::docs;
 use crate::error::{Error, Result};
 use crate::ident::Subdomain;
 use crate::ops::{NewTenant, Owner, Term, tenant_check, tenant_create};
@@ -36,6 +38,40 @@ pub async fn login(
     }
     let signed_in = app.authenticator.sign_in(&tenant, credentials, &client).await?;
     Ok(json(StatusCode::OK, &signed_in)?)
+}
+
+/// What a client sends to stay signed in.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refresh {
+    refresh_token: String,
+}
+
+/// `POST /api/v1/auth/refresh`: the next tokens for a refresh token, which is used up.
+pub async fn refresh(
+    State(app): State<Arc<App>>,
+    Reached(tenant): Reached,
+    Json(Refresh { refresh_token }): Json<Refresh>,
+) -> Answer {
+    Ok(json(StatusCode::OK, &app.authenticator.refresh(&tenant, &refresh_token).await?)?)
+}
+
+/// `POST /api/v1/auth/logout`: the end of this session.
+pub async fn logout(State(app): State<Arc<App>>, SignedIn { tenant, session }: SignedIn) -> Answer {
+    app.sessions.end(&tenant, &session, false).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// `POST /api/v1/auth/logout-all`: the end of all sessions of the caller.
+pub async fn logout_all(State(app): State<Arc<App>>, SignedIn { tenant, session }: SignedIn) -> Answer {
+    app.sessions.end(&tenant, &session, true).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// `GET /api/v1/me/permissions`: what the caller may do with everything that his modules offer.
+pub async fn permissions(State(app): State<Arc<App>>, signed_in: SignedIn) -> Answer {
+    let grants = grants(&app, &signed_in).await?;
+    Ok(json(StatusCode::OK, &docs::permissions(app.engine.catalog(), &grants))?)
 }
 
 /// `GET /api/v1/me`
@@ -136,6 +172,7 @@ async fn open_account(app: &App, mut new: NewTenant, password: String) -> Answer
         "access_token": signed_in.access_token,
         "token_type": signed_in.token_type,
         "expires_in": signed_in.expires_in,
+        "refresh_token": signed_in.refresh_token,
         "user": signed_in.user,
     });
     Ok(json(StatusCode::CREATED, &body)?)

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::Problem;
 use super::front::Context;
-use crate::access::{Excess, Right, Session, Standing, Taken};
+use crate::access::{Excess, OwnRight, Right, Session, Standing, Taken};
 use crate::app::App;
 use crate::auth::token::{Audience, Claims, unauthenticated};
 use crate::auth::{Client, Operator};
@@ -35,7 +35,7 @@ pub struct SignedIn {
 }
 
 /// The right of whoever is signed in to what is his own.
-pub struct Own(pub Right);
+pub struct Own(pub OwnRight);
 
 /// A resource and the right to one verb on it.
 pub struct Allowed<V> {
@@ -152,11 +152,7 @@ async fn resolve(parts: &Parts, app: &App, claims: Option<&Claims>) -> Result<Ar
         claim: claims.and_then(|claims| claims.tid),
     };
     let tenant = named.resolve(&app.tenants).await?;
-    let notes = &context(parts)?.notes;
-    // A handler may ask for its tenant twice; its request counts once.
-    if notes.tenant.set(tenant.subdomain.clone()).is_ok() {
-        counted(app.limits.tenant(tenant.id), &notes.tenant_standing)?;
-    }
+    let _ = context(parts)?.notes.tenant.set(tenant.subdomain.clone());
     Ok(tenant)
 }
 
@@ -187,11 +183,11 @@ impl FromRequestParts<Arc<App>> for SignedIn {
         let claims = claims?;
         let session = app.sessions.get(&tenant, claims.sid, claims.sub).await?;
         let notes = &context(parts)?.notes;
+        // A handler may ask who is signed in twice; its request counts once. Strangers count for nobody, and one busy
+        // credential does not use up what the tenant's others have.
         if notes.actor.set(session.user).is_ok() {
-            counted(app.limits.key(claims.sid), &notes.key_standing).inspect_err(|_| {
-                // One busy credential does not use up what the tenant's others have.
-                app.limits.give_back(tenant.id);
-            })?;
+            counted(app.limits.key(claims.sid), &notes.key_standing)?;
+            counted(app.limits.tenant(tenant.id), &notes.tenant_standing)?;
         }
         Ok(Self { tenant, session })
     }
@@ -216,7 +212,7 @@ impl FromRequestParts<Arc<App>> for Own {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let SignedIn { tenant, session } = SignedIn::from_request_parts(parts, app).await?;
-        Ok(Self(Right::to_own(PEOPLE, tenant, session, &app.gate).await?))
+        Ok(Self(OwnRight::new(PEOPLE, tenant, session, &app.gate).await?))
     }
 }
 

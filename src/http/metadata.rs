@@ -27,7 +27,8 @@ pub async fn directory(State(app): State<Arc<App>>, signed_in: SignedIn) -> Answ
     Ok(json(StatusCode::OK, &docs::directory(app.engine.catalog(), &grants))?)
 }
 
-async fn grants(app: &App, SignedIn { tenant, session }: &SignedIn) -> Result<Grants> {
+/// What the caller may do.
+pub async fn grants(app: &App, SignedIn { tenant, session }: &SignedIn) -> Result<Grants> {
     let entitlements = app.gate.entitlements(tenant.id).await?;
     Ok(Grants::new(entitlements.enabled(), session.permissions.clone()))
 }

@@ -62,7 +62,11 @@ pub fn tenant_routes() -> Vec<Route> {
     let mut routes = vec![
         route(Method::POST, "/api/v1/signup", Public, post(account::signup)),
         route(Method::POST, "/api/v1/auth/login", Public, post(account::login)),
+        route(Method::POST, "/api/v1/auth/refresh", Public, post(account::refresh)),
+        route(Method::POST, "/api/v1/auth/logout", SignedIn, post(account::logout)),
+        route(Method::POST, "/api/v1/auth/logout-all", SignedIn, post(account::logout_all)),
         route(Method::GET, "/api/v1/me", SignedIn, get(account::me)),
+        route(Method::GET, "/api/v1/me/permissions", SignedIn, get(account::permissions)),
         route(Method::GET, "/api/v1/modules", SignedIn, get(account::modules)),
         route(Method::GET, "/api/v1", SignedIn, get(metadata::directory)),
         route(Method::POST, "/api/v1/batch", Batch, post(batch::batch)),

@@ -52,6 +52,7 @@ mod resolution;
 mod round_trips;
 mod scope_relations;
 mod second;
+mod sessions;
 mod sign_in;
 mod stillness;
 mod system_admin;

@@ -104,9 +104,13 @@ async fn a_request_that_comes_again_begins_nothing() {
     let again = send(&owner, "respond-async", Some("one"), body).await;
     assert_eq!((begun(&again), &again.headers["idempotent-replayed"]), (begun(&first), &"true".parse().unwrap()));
     assert_eq!(made(&office).await, "20");
-    let trial = send(&owner, "respond-async, tx=rollback", None, lines((50..60).map(person))).await;
-    assert_eq!(ended(&owner, &begun(&trial)).await["state"], "succeeded");
+    let trial = send(&owner, "respond-async, tx=rollback", Some("two"), lines((50..60).map(person))).await;
+    let trial = ended(&owner, &begun(&trial)).await;
+    assert_eq!((&trial["state"], &trial["trial"]), (&json!("succeeded"), &json!(true)));
     assert_eq!(made(&office).await, "20", "a trial leaves nothing");
+    let real = send(&owner, "respond-async", Some("two"), lines((50..60).map(person))).await;
+    assert_eq!(ended(&owner, &begun(&real)).await["trial"], false, "a trial is not kept for its key");
+    assert_eq!(made(&office).await, "30");
     let merged = format!("{CONTACTS}?on_conflict=id");
     let id = office.text("select id::text from crm_contact where source = 'bulk' limit 1").await;
     let twice = format!("{{\"id\":\"{id}\",\"title\":\"a\",\"first_name\":\"A\"}}\n").repeat(2);
@@ -122,7 +126,12 @@ async fn what_stood_still_counts_as_interrupted_and_cannot_succeed_later() {
     let mut other = office.world.superuser().await;
     let lock = other.transaction().await.unwrap();
     lock.batch_execute("lock table tenant_acme.crm_contact in share mode").await.unwrap();
-    let location = begun(&send(&owner, "respond-async", None, lines((0..5).map(person))).await);
+    let body = lines((0..5).map(person));
+    let location = begun(&send(&owner, "respond-async", Some("k"), body.clone()).await);
+    let again = send(&owner, "respond-async", Some("k"), body.clone()).await;
+    assert_eq!((begun(&again), &again.headers["idempotent-replayed"]), (location.clone(), &"true".parse().unwrap()));
+    let other = send(&owner, "respond-async", Some("k"), body + "{}").await;
+    assert_eq!(other.problem(422)["code"], "idempotency_key_reused");
     let second = send(&owner, "respond-async", None, lines((5..9).map(person))).await;
     assert_eq!(second.problem(429)["code"], "too_many_requests", "one of a tenant at once");
     assert_eq!(owner.get(&location).await.ok()["state"], "running");
@@ -138,4 +147,32 @@ async fn what_stood_still_counts_as_interrupted_and_cannot_succeed_later() {
     }
     assert_eq!(owner.get(&location).await.ok()["problem"]["code"], "interrupted");
     assert_eq!(made(&office).await, "0");
+}
+
+#[tokio::test]
+async fn a_process_that_ends_in_order_undoes_it_and_says_so() {
+    let office = Office::open().await;
+    let owner = office.user("owner").await;
+    let mut other = office.world.superuser().await;
+    let lock = other.transaction().await.unwrap();
+    lock.batch_execute("lock table tenant_acme.crm_contact in share mode").await.unwrap();
+    begun(&send(&owner, "respond-async", None, lines((0..5).map(person))).await);
+    office.world.app.engine.drain().await;
+    lock.rollback().await.unwrap();
+    let (state, code) = (
+        office.text("select state from sys_operation").await,
+        office.text("select problem ->> 'code' from sys_operation").await,
+    );
+    assert_eq!((state.as_str(), code.as_str(), made(&office).await.as_str()), ("failed", "interrupted", "0"));
+}
+
+#[tokio::test]
+async fn what_is_more_than_memory_should_hold_is_refused() {
+    let office = Office::open().await;
+    let owner = office.user("owner").await;
+    let csv = "first_name\n".to_owned() + &"x\n".repeat(100_001);
+    let refused = owner.request(Method::POST, CONTACTS).body("text/csv", csv).send().await;
+    assert_eq!(refused.problem(413)["code"], "too_many_rows");
+    let nul = send(&owner, "respond-async", None, "{\"a\\u0000\": 1}\n".to_owned()).await;
+    assert_eq!(ended(&owner, &begun(&nul)).await["problem"]["code"], "validation_failed");
 }

@@ -41,8 +41,14 @@ async fn headers_count_down_and_beyond_the_quota_is_429() {
 async fn a_tenant_that_asks_too_much_takes_nothing_from_others() {
     let world = limited(4, 0, 0).await;
     let (manager, neighbour) = (world.user("acme", "manager").await, world.user("techstart", "manager").await);
+    for token in ["garbage", ""] {
+        for _ in 0..10 {
+            let stranger = world.request(Method::GET, "acme", "/api/v1/me").bearer(token).send().await;
+            assert_eq!(stranger.problem(401)["code"], "unauthenticated", "strangers use up nothing of the tenant's");
+        }
+    }
     let mut last = StatusCode::OK;
-    for _ in 0..4 {
+    for _ in 0..5 {
         last = manager.get("/api/v1/me").await.status;
     }
     assert_eq!(last, StatusCode::TOO_MANY_REQUESTS);
@@ -103,7 +109,7 @@ async fn a_request_counts_once_and_only_when_it_is_taken() {
     for _ in 0..20 {
         manager.get("/api/v1/me").await.problem(429);
     }
-    // Two sign-ins, the two requests that were taken, and this; a moment's recovery may hide one or two.
+    // The two requests that were taken, and this; a moment's recovery may hide one or two.
     let left = header(&owner.get("/api/v1/me").await, "ratelimit");
     assert!(left.starts_with("\"tenant\";r=9"), "what was refused to one is not taken from all: {left}");
 }

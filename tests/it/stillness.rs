@@ -116,7 +116,7 @@ async fn a_reader_who_stands_still_makes_room() {
 async fn a_reader_who_trickles_makes_room_for_other_exports_in_the_end() {
     const LIMIT: Duration = Duration::from_secs(3);
     let world = World::with(|mut config: Config| {
-        config.database.export_timeout_ms = LIMIT.as_millis() as u64;
+        config.database.long_work_timeout_ms = LIMIT.as_millis() as u64;
         config
     })
     .await;

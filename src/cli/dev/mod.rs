@@ -14,7 +14,7 @@ use super::Exit;
 use super::context::{Context, DEV_FOLDER};
 use super::serve::Addresses;
 use crate::app::open_platform;
-use crate::auth::{Authenticator, load_keyring, password::PasswordHasher};
+use crate::auth::{Authenticator, Lives, load_keyring, password::PasswordHasher};
 use crate::config::variable;
 use crate::db::server::{Binaries, erase, find_binaries};
 use crate::error::{Error, Result};
@@ -81,8 +81,8 @@ async fn token(context: &Context, folder: &Path, subdomain: &str, user: Option<&
     let tenant = Tenants::new(platform.database.clone(), &config.cache).by_id(id).await?.in_service()?;
     let email = user_email(&platform.database, &tenant.place, user).await?;
     let keyring = load_keyring(&platform.database, &config.auth.issuer).await?;
-    let life = std::time::Duration::from_secs(config.auth.access_token_seconds);
-    let authenticator = Authenticator::new(platform.database, keyring, PasswordHasher::new(1).into(), life);
+    let (hasher, lives) = (PasswordHasher::new(1).into(), Lives::from(&config.auth));
+    let authenticator = Authenticator::new(platform.database, keyring, hasher, lives);
     let signed_in = authenticator.sign_in_known(tenant.id, &tenant.place, &email).await?;
     if context.out.json() {
         let token =

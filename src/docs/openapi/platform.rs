@@ -15,7 +15,11 @@ pub fn describe(reader: &Reader, endpoint: &Endpoint) -> Option<Operation> {
         ("POST", "/api/v1/auth/login") if staff => Some(operator_login()),
         ("POST", "/api/v1/auth/login") => Some(login(reader)),
         ("POST", "/api/v1/signup") if matches!(reader, Reader::Visitor) => Some(signup()),
+        ("POST", "/api/v1/auth/refresh") if !staff => Some(refresh(reader)),
+        ("POST", "/api/v1/auth/logout") if user => Some(logout("auth.logout", "Sign out")),
+        ("POST", "/api/v1/auth/logout-all") if user => Some(logout("auth.logout_all", "Sign out everywhere")),
         ("GET", "/api/v1/me") if user => Some(me()),
+        ("GET", "/api/v1/me/permissions") if user => Some(permissions()),
         ("GET", "/api/v1/modules") if user => Some(modules()),
         ("GET", "/api/v1") if user => Some(directory()),
         ("POST", "/api/v1/batch") if user => Some(batch()),
@@ -56,6 +60,53 @@ fn login(reader: &Reader) -> Operation {
         Reader::Visitor => operation.shared(&["X-Tenant-Subdomain"]),
         _ => operation,
     }
+}
+
+fn refresh(reader: &Reader) -> Operation {
+    let token = json!({ "type": "string", "maxLength": 128, "examples": ["insula_rt_…"] });
+    let body = json!({
+        "type": "object", "properties": { "refresh_token": token }, "required": ["refresh_token"],
+        "additionalProperties": false,
+    });
+    let operation = Operation::public(ACCOUNT, "auth.refresh", "Stay signed in")
+        .about("Each refresh token is good for one use; one that comes a second time ends its whole session.")
+        .body(body)
+        .answer(200, "The next tokens.", with_user(schema("User")))
+        .problems(&[401, 403, 404]);
+    match reader {
+        Reader::Visitor => operation.shared(&["X-Tenant-Subdomain"]),
+        _ => operation,
+    }
+}
+
+fn logout(id: &str, summary: &str) -> Operation {
+    Operation::new(ACCOUNT, id, summary).empty(204, "Signed out; no token of it counts any more.")
+}
+
+fn permissions() -> Operation {
+    let yes = || json!({ "type": "boolean" });
+    let may = || json!({ "type": "object", "additionalProperties": { "type": "boolean" } });
+    let can = json!({
+        "type": "object",
+        "properties": {
+            "view": yes(), "create": yes(), "edit": yes(), "delete": yes(), "report": yes(), "export": yes(),
+            "actions": may(),
+        },
+        "required": ["view", "create", "edit", "delete", "report", "export", "actions"],
+    });
+    let body = json!({
+        "type": "object",
+        "properties": {
+            "object": { "const": "permissions" },
+            "permissions": { "type": "array", "items": { "type": "string" }, "examples": [["contacts.view", "deals.*"]] },
+            "resources": { "type": "object", "additionalProperties": can },
+            "reports": may(),
+        },
+        "required": ["object", "permissions", "resources", "reports"],
+    });
+    Operation::new(ACCOUNT, "me.permissions", "What I may do")
+        .about("Every verb and action of every resource, and every report, of the modules that I have.")
+        .answer(200, "My permissions.", body)
 }
 
 fn operator_login() -> Operation {
@@ -261,13 +312,14 @@ fn work() -> Operation {
             "kind": { "enum": ["create_many"] },
             "resource": { "type": "string", "examples": ["contacts"] },
             "state": { "enum": ["running", "succeeded", "failed"] },
+            "trial": { "type": "boolean", "description": "With `tx=rollback`: whatever it says, nothing lasts." },
             "rows_total": { "type": "integer" },
             "rows_done": { "type": "integer" },
             "problem": problem,
             "created_at": moment(json!("string")),
             "finished_at": moment(json!(["string", "null"])),
         },
-        "required": ["object", "id", "kind", "resource", "state", "rows_total", "rows_done", "problem", "created_at"],
+        "required": ["object", "id", "kind", "resource", "state", "trial", "rows_total", "rows_done", "problem", "created_at"],
     });
     Operation::new(ACCOUNT, "operations.get", "How far an operation has come")
         .about("Work that was answered with 202 before it was done. The caller sees his own, for a week.")

@@ -58,6 +58,13 @@ pub const PROBLEMS: &[Problem] = &[
         "The e-mail address or the password is wrong.",
     ),
     problem(
+        401,
+        "invalid_refresh_token",
+        "The refresh token was used before, has expired, or never was one.",
+        "Sign in again. If you did not use it twice, somebody else had it: all tokens of that session are void now.",
+        "The refresh token is used, expired or unknown.",
+    ),
+    problem(
         403,
         "forbidden",
         "You are signed in, and your roles do not allow this.",
@@ -131,7 +138,7 @@ pub const PROBLEMS: &[Problem] = &[
         409,
         "interrupted",
         "An operation stood still for too long, for example because the service was restarted. Nothing of it was done.",
-        "Send the request again.",
+        "Send the request again, with another Idempotency-Key.",
         "The operation was interrupted.",
     ),
     problem(
@@ -147,6 +154,13 @@ pub const PROBLEMS: &[Problem] = &[
         "The body is larger than allowed.",
         "Send less at once, for example several smaller bulk requests.",
         "The body may have at most 1048576 bytes.",
+    ),
+    problem(
+        413,
+        "too_many_rows",
+        "One request makes at most 100,000 records.",
+        "Send them in several requests.",
+        "A request may hold at most 100000 rows.",
     ),
     problem(
         415,

@@ -1,0 +1,117 @@
+//! Refresh tokens (RFC 9700, section 4.14): opaque, each good for one use, known to the database as digests only.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::sign_in::{Authenticator, SignedIn, User};
+use crate::config;
+use crate::db::{Acting, Scope, Seat};
+use crate::error::{Error, Kind, Result};
+use crate::sql::{Sql, Value};
+use crate::tenant::Tenant;
+
+/// Begins every token, so that a scanner for lost secrets knows one.
+const PREFIX: &str = "insula_rt_";
+/// Characters of a text that may be a token.
+const LONGEST: usize = 128;
+
+/// How long what belongs to a sign-in lives.
+#[derive(Debug, Clone, Copy)]
+pub struct Lives {
+    /// An access token.
+    pub access: Duration,
+    /// A session from one refresh to the next.
+    pub refresh: Duration,
+    /// A session altogether.
+    pub session: Duration,
+}
+
+impl From<&config::Auth> for Lives {
+    fn from(settings: &config::Auth) -> Self {
+        Self {
+            access: Duration::from_secs(settings.access_token_seconds),
+            refresh: Duration::from_secs(settings.refresh_token_seconds),
+            session: Duration::from_secs(settings.session_seconds),
+        }
+    }
+}
+
+/// A new token.
+pub struct RefreshToken(String);
+
+impl RefreshToken {
+    /// 256 random bits.
+    pub fn generate() -> Result<Self> {
+        let mut bits = [0; 32];
+        getrandom::fill(&mut bits).map_err(Error::internal)?;
+        Ok(Self(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bits))))
+    }
+
+    /// What the database keeps of it, in base64.
+    pub fn digest(&self) -> String {
+        digest(&self.0)
+    }
+
+    /// The token, for its owner.
+    pub fn into_text(self) -> String {
+        self.0
+    }
+}
+
+fn digest(text: &str) -> String {
+    STANDARD.encode(Sha256::digest(text))
+}
+
+#[derive(Deserialize)]
+struct Refreshed {
+    session: Uuid,
+    user: User,
+}
+
+impl Authenticator {
+    /// Takes a refresh token, and gives the next one with a new access token. A token that comes a second time ends its
+    /// whole session: one of the two who sent it had stolen it.
+    pub async fn refresh(&self, tenant: &Tenant, token: &str) -> Result<SignedIn<User>> {
+        if token.len() > LONGEST {
+            return Err(not_good());
+        }
+        let next = RefreshToken::generate()?;
+        let mut sql = Sql::new("select 1::bigint, sys_refresh(decode(");
+        sql.bind(Value::text(digest(token))).push(", 'base64'), decode(");
+        sql.bind(Value::text(next.digest())).push(", 'base64')");
+        for life in [self.lives.refresh, self.lives.session] {
+            sql.push(", make_interval(secs => ").bind(Value::text(life.as_secs().to_string())).push("::int)");
+        }
+        sql.push(")::text");
+        let limit = self.database.statement_timeout();
+        let scope = Scope::write(tenant.place.clone(), Seat::Owner, Acting::service(), limit);
+        let body = self.database.run(&scope, &sql).await?.body.ok_or_else(not_good)?;
+        let Refreshed { session, user } = serde_json::from_str(&body).map_err(Error::internal)?;
+        self.signed_in(tenant.id, session, next, user)
+    }
+}
+
+fn not_good() -> Error {
+    Error::new(Kind::Unauthenticated, "invalid_refresh_token", "The refresh token is used, expired or unknown.")
+        .hint("Sign in again.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_differ_and_are_known_by_their_digest() {
+        let (one, two) = (RefreshToken::generate().unwrap(), RefreshToken::generate().unwrap());
+        assert_ne!(one.digest(), two.digest());
+        let digest_of_one = one.digest();
+        let text = one.into_text();
+        assert!(text.starts_with(PREFIX) && text.len() < LONGEST, "{text}");
+        assert_eq!(digest(&text), digest_of_one);
+    }
+}
