@@ -3,9 +3,11 @@
 mod limits;
 mod permission;
 mod right;
+mod roles;
 mod session;
 
 pub use limits::{Excess, Limits, Standing, Taken};
 pub use permission::Permissions;
 pub use right::{OwnRight, Right};
+pub use roles::RoleGrants;
 pub use session::{Session, Sessions};

@@ -1,5 +1,8 @@
 //! Who is calling: passwords, access tokens, sign-in.
 
+/// Changing one's own password.
+mod change;
+
 /// The keys of tokens, kept sealed in the registry.
 mod keys;
 

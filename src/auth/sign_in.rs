@@ -100,17 +100,17 @@ pub struct Operator {
 }
 
 #[derive(Deserialize)]
-struct Account {
+pub(super) struct Account {
     #[serde(flatten)]
     user: User,
-    password_hash: String,
+    pub(super) password_hash: String,
 }
 
 /// Signs people in and knows them again.
 pub struct Authenticator {
     pub(super) database: Database,
     keyring: Keyring,
-    hasher: Arc<PasswordHasher>,
+    pub(super) hasher: Arc<PasswordHasher>,
     pub(super) lives: Lives,
 }
 
@@ -142,7 +142,7 @@ impl Authenticator {
         self.open_session(tenant, place, account, &Client::default()).await
     }
 
-    async fn account(&self, place: &Arc<Place>, email: &str) -> Result<Option<Account>> {
+    pub(super) async fn account(&self, place: &Arc<Place>, email: &str) -> Result<Option<Account>> {
         let mut sql = Sql::new(include_str!("account.sql"));
         sql.bind(Value::text(normal_email(email))).push(") found");
         let scope = Scope::read(place.clone(), Seat::Owner, Acting::service(), self.database.statement_timeout());

@@ -5,6 +5,7 @@
 
 mod directory;
 mod keeper;
+mod matrix;
 pub mod openapi;
 pub mod pages;
 pub mod problems;
@@ -13,6 +14,7 @@ mod schema;
 
 pub use directory::{directory, permissions};
 pub use keeper::{Document, Documents};
+pub use matrix::matrix;
 pub use openapi::Endpoint;
 pub use reader::{Grants, Reader};
 pub use schema::{report_schema, resource_schema};

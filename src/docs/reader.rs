@@ -57,6 +57,11 @@ impl Grants {
         self.modules.contains(module)
     }
 
+    /// Whether the user holds a permission of a module that answers.
+    pub fn hold(&self, module: &str, permission: &str) -> bool {
+        self.has(module) && self.permissions.allow(permission)
+    }
+
     /// Whether the user may reach a resource in a way that it offers.
     pub fn may(&self, resource: &Resource, method: Method) -> bool {
         self.has(&resource.module)

@@ -68,6 +68,26 @@ pub async fn logout_all(State(app): State<Arc<App>>, SignedIn { tenant, session 
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
+/// What somebody types who wants another password.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    old_password: String,
+    password: String,
+}
+
+/// `POST /api/v1/me/password`: another password; the caller's other sessions end.
+pub async fn change_password(
+    State(app): State<Arc<App>>,
+    SignedIn { tenant, session }: SignedIn,
+    Extension(context): Extension<Context>,
+    Json(Change { old_password, password }): Json<Change>,
+) -> Answer {
+    app.limits.caller(tenant.id, context.address)?;
+    app.authenticator.change_password(&tenant, &session, old_password, password).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
 /// `GET /api/v1/me/permissions`: what the caller may do with everything that his modules offer.
 pub async fn permissions(State(app): State<Arc<App>>, signed_in: SignedIn) -> Answer {
     let grants = grants(&app, &signed_in).await?;

@@ -317,7 +317,8 @@ impl FromRequestParts<Arc<App>> for AllowedAction {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let signed_in = SignedIn::from_request_parts(parts, app).await?;
         let resource = resource(app, &path(parts, "resource").await?)?;
-        let name = path(parts, "action").await?;
+        // `transfer-ownership` reads better in an address, `transfer_ownership` is a name in SQL.
+        let name = path(parts, "action").await?.replace('-', "_");
         let action = resource.actions.get(&name).cloned().ok_or_else(Error::not_found)?;
         let right = signed_in.right(app, &resource.module, &action.permission).await?;
         Ok(Self { right, resource, action })

@@ -16,6 +16,7 @@ mod ops_port;
 mod pages;
 mod peer;
 mod resources;
+mod roles;
 mod room;
 pub mod routes;
 mod server;

@@ -10,7 +10,7 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use super::error::Problem;
 use super::front::remember_route;
 use super::metadata::{Face, OperatorFace, TenantFace};
-use super::{account, batch, metadata, operations, operator, pages, resources, writes};
+use super::{account, batch, metadata, operations, operator, pages, resources, roles, writes};
 use crate::app::App;
 use crate::error::{Error, Kind};
 use crate::pack::Verb;
@@ -31,6 +31,8 @@ pub enum Policy {
     Replace,
     /// Whoever is signed in to the tenant, for requests that are each held to their own policy.
     Batch,
+    /// Who manages the tenant's roles.
+    Roles,
     /// Who has the action's permission, with its module on.
     Action,
     /// Who has the report's permission, with its module on.
@@ -58,7 +60,7 @@ fn route(method: Method, path: &'static str, policy: Policy, handler: MethodRout
 
 /// Routes on tenants' hosts and on the apex.
 pub fn tenant_routes() -> Vec<Route> {
-    use Policy::{Action, Batch, Own, Public, Replace, Report, Resource, SignedIn};
+    use Policy::{Action, Batch, Own, Public, Replace, Report, Resource, Roles, SignedIn};
     let mut routes = vec![
         route(Method::POST, "/api/v1/signup", Public, post(account::signup)),
         route(Method::POST, "/api/v1/auth/login", Public, post(account::login)),
@@ -66,6 +68,7 @@ pub fn tenant_routes() -> Vec<Route> {
         route(Method::POST, "/api/v1/auth/logout", SignedIn, post(account::logout)),
         route(Method::POST, "/api/v1/auth/logout-all", SignedIn, post(account::logout_all)),
         route(Method::GET, "/api/v1/me", SignedIn, get(account::me)),
+        route(Method::POST, "/api/v1/me/password", SignedIn, post(account::change_password)),
         route(Method::GET, "/api/v1/me/permissions", SignedIn, get(account::permissions)),
         route(Method::GET, "/api/v1/modules", SignedIn, get(account::modules)),
         route(Method::GET, "/api/v1", SignedIn, get(metadata::directory)),
@@ -74,6 +77,8 @@ pub fn tenant_routes() -> Vec<Route> {
         route(Method::GET, "/api/v1/operations/{id}/events", Own, get(operations::events)),
         route(Method::GET, "/api/v1/reports/{report}", Report, get(resources::report)),
         route(Method::GET, "/api/v1/reports/{report}/schema", Report, get(metadata::report_schema)),
+        route(Method::GET, "/api/v1/roles/{id}/grants", Roles, get(roles::grants)),
+        route(Method::PUT, "/api/v1/roles/{id}/grants", Roles, put(roles::set_grants)),
         route(Method::GET, "/api/v1/{resource}", Resource(Verb::View), get(resources::list)),
         route(Method::POST, "/api/v1/{resource}", Resource(Verb::Create), post(writes::create)),
         route(Method::GET, "/api/v1/{resource}/schema", Resource(Verb::View), get(metadata::schema)),

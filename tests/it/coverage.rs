@@ -26,11 +26,12 @@ const DOCUMENTS: [&str; 7] = [
     "GET /problems/{code}",
 ];
 /// Tenant routes that need no right besides being signed in.
-const RIGHTLESS: [&str; 6] = [
+const RIGHTLESS: [&str; 7] = [
     "GET /api/v1",
     "GET /api/v1/me",
     "GET /api/v1/me/permissions",
     "GET /api/v1/modules",
+    "POST /api/v1/me/password",
     "POST /api/v1/auth/logout",
     "POST /api/v1/auth/logout-all",
 ];
@@ -52,9 +53,9 @@ struct Operation {
 }
 
 impl Operation {
-    /// Signing out works for everybody, once; the stories of sessions tell.
+    /// Signing out works for everybody, once, and a password wants a body; the stories of sessions tell.
     fn leaves_signed_in(&self) -> bool {
-        !self.path.contains("/auth/logout")
+        !self.path.contains("/auth/logout") && !self.path.ends_with("/me/password")
     }
 
     fn new(route: &Route, path: String, module: &str, permission: &str, offered: bool) -> Self {
@@ -79,6 +80,7 @@ fn expand(catalog: &Catalog, route: &Route) -> Vec<Operation> {
         Policy::SignedIn => {
             vec![Operation { method: route.method.clone(), path: path(), right: None, offered: true, body: None }]
         }
+        Policy::Roles => vec![Operation::new(route, path(), MANDATORY, "roles.manage", true)],
         Policy::Own => vec![Operation::new(route, path(), MANDATORY, OWNERSHIP, true)],
         Policy::Resource(verb) => {
             let offered = |resource: &Resource| resource.methods.contains(&pack_method(route, verb));

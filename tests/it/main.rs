@@ -38,6 +38,7 @@ mod outages;
 mod pack_check;
 mod pack_upgrade;
 mod patching;
+mod people;
 mod preferences;
 mod problem_pages;
 mod provisioning;

@@ -161,3 +161,32 @@ async fn what_one_may_do_is_told_for_everything_there_is() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_changed_password_ends_all_other_sessions() {
+    let world = World::new().await;
+    let (here, there) = (sign_in(&world, "sales1").await, sign_in(&world, "sales1").await);
+    let change = async |old: &str, new: &str| {
+        let token = here["access_token"].as_str().unwrap();
+        let body = json!({ "old_password": old, "password": new });
+        world.request(Method::POST, "acme", "/api/v1/me/password").bearer(token).json(&body).send().await
+    };
+    let old = insula::ops::DEMO_PASSWORD;
+    for (typed, new, pointer) in
+        [("wrong", "correct horse", "#/old_password"), (old, "short", "#/password"), (old, old, "#/password")]
+    {
+        assert_eq!(change(typed, new).await.problem(422)["errors"][0]["pointer"], pointer);
+    }
+    assert_eq!(me(&world, &there).await, 200);
+    assert_eq!(change(old, "correct horse").await.status, 204);
+    while me(&world, &there).await != 401 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(
+        (me(&world, &here).await, refresh(&world, "acme", &there["refresh_token"]).await.status.as_u16()),
+        (200, 401)
+    );
+    let credentials = json!({ "email": "sales1@acme.test", "password": old });
+    let login = world.request(Method::POST, "acme", "/api/v1/auth/login").json(&credentials).send().await;
+    assert_eq!(login.status, 401);
+}

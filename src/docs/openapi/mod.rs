@@ -7,6 +7,7 @@ mod operators;
 mod platform;
 mod reports;
 mod resources;
+mod roles;
 mod words;
 
 use std::collections::BTreeMap;
@@ -87,6 +88,9 @@ fn describe(world: &World<'_>, reader: &Reader, endpoint: &Endpoint, components:
     }
     match reader {
         Reader::User(grants) => {
+            if let Some(operation) = roles::describe(grants, endpoint) {
+                return vec![Placed::new(endpoint, endpoint.path.to_owned(), operation)];
+            }
             let resources = resources::describe(world.catalog, grants, endpoint, components);
             let reports = reports::describe(world.catalog, grants, endpoint, components);
             resources.into_iter().chain(reports).collect()

@@ -19,6 +19,7 @@ pub fn describe(reader: &Reader, endpoint: &Endpoint) -> Option<Operation> {
         ("POST", "/api/v1/auth/logout") if user => Some(logout("auth.logout", "Sign out")),
         ("POST", "/api/v1/auth/logout-all") if user => Some(logout("auth.logout_all", "Sign out everywhere")),
         ("GET", "/api/v1/me") if user => Some(me()),
+        ("POST", "/api/v1/me/password") if user => Some(change_password()),
         ("GET", "/api/v1/me/permissions") if user => Some(permissions()),
         ("GET", "/api/v1/modules") if user => Some(modules()),
         ("GET", "/api/v1") if user => Some(directory()),
@@ -81,6 +82,19 @@ fn refresh(reader: &Reader) -> Operation {
 
 fn logout(id: &str, summary: &str) -> Operation {
     Operation::new(ACCOUNT, id, summary).empty(204, "Signed out; no token of it counts any more.")
+}
+
+fn change_password() -> Operation {
+    let password = || json!({ "type": "string", "format": "password" });
+    let body = json!({
+        "type": "object", "properties": { "old_password": password(), "password": password() },
+        "required": ["old_password", "password"], "additionalProperties": false,
+    });
+    Operation::new(ACCOUNT, "me.password", "Change my password")
+        .about("All my other sessions end.")
+        .body(body)
+        .empty(204, "Changed.")
+        .problems(&[404, 409])
 }
 
 fn permissions() -> Operation {

@@ -323,7 +323,9 @@ pub const FAULTS: &[Fault] = &[
     fault("unknown_embed", "there is no such relation to embed"),
     fault("unknown_field", "there is no such field"),
     fault("unknown_parameter", "there is no such query parameter here"),
+    fault("unknown_permission", "no module has such a permission"),
     fault("unknown_plan", "there is no such plan"),
     fault("unknown_preference", "the preference is not known or cannot be honoured here"),
     fault("unknown_reference", "the value does not name an existing record"),
+    fault("wrong_password", "the password is not the present one"),
 ];

@@ -77,7 +77,7 @@ impl Wish {
             ("PATCH", [id]) => (Deed::Update, Some(*id)),
             ("DELETE", [id]) => (Deed::Delete, Some(*id)),
             ("POST", [id, "actions", name]) => {
-                (Deed::Act(resource.actions.get(*name).ok_or_else(Error::not_found)?), Some(*id))
+                (Deed::Act(resource.actions.get(&name.replace('-', "_")).ok_or_else(Error::not_found)?), Some(*id))
             }
             (_, [] | [_] | [_, "actions", _]) => return Err(not_offered("This method does not exist here.")),
             _ => return Err(Error::not_found()),

@@ -1,0 +1,95 @@
+//! What a role grants: the matrix of permissions, read and written in one call.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::json as object;
+use uuid::Uuid;
+
+use super::error::Problem;
+use super::extract::{InPath, SignedIn};
+use super::json::{Json, json};
+use super::metadata::grants as grants_of;
+use crate::access::{Right, RoleGrants};
+use crate::app::App;
+use crate::docs::{self, Grants};
+use crate::error::{Error, Result, nearest};
+use crate::pack::Catalog;
+
+type Answer = Result<Response<Body>, Problem>;
+
+/// The module that keeps roles, and the permission to change them.
+pub const ROLES: (&str, &str) = ("system_admin", "roles.manage");
+
+/// Who manages roles, with the modules whose permissions there are to give.
+pub struct ManagesRoles {
+    right: Right,
+    modules: Grants,
+}
+
+impl FromRequestParts<Arc<App>> for ManagesRoles {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let signed_in = SignedIn::from_request_parts(parts, app).await?;
+        let right = signed_in.right_to_all(app, ROLES.0, &[ROLES.1]).await?;
+        Ok(Self { right, modules: grants_of(app, &signed_in).await? })
+    }
+}
+
+/// `GET /api/v1/roles/{id}/grants`
+pub async fn grants(State(app): State<Arc<App>>, caller: ManagesRoles, InPath(id): InPath<String>) -> Answer {
+    let found = RoleGrants::of(&app.platform.database, &caller.right, key(&id)?).await?;
+    Ok(shown(&app, &caller, &found)?)
+}
+
+/// All permissions that a role shall grant.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    grants: Vec<String>,
+}
+
+/// `PUT /api/v1/roles/{id}/grants`
+pub async fn set_grants(
+    State(app): State<Arc<App>>,
+    caller: ManagesRoles,
+    InPath(id): InPath<String>,
+    Json(Wanted { grants }): Json<Wanted>,
+) -> Answer {
+    check(app.engine.catalog(), &grants)?;
+    let made = RoleGrants::set(&app.platform.database, &caller.right, key(&id)?, &grants).await?;
+    Ok(shown(&app, &caller, &made)?)
+}
+
+fn key(text: &str) -> Result<Uuid> {
+    text.parse().map_err(|_| Error::not_found())
+}
+
+fn shown(app: &App, caller: &ManagesRoles, found: &RoleGrants) -> Result<Response> {
+    let matrix = docs::matrix(app.engine.catalog(), &caller.modules, &found.permissions());
+    let RoleGrants { role, grants } = found;
+    json(StatusCode::OK, &object!({ "object": "role_grants", "role": role, "grants": grants, "matrix": matrix }))
+}
+
+/// Codes that packs define, families of them, and everything.
+fn check(catalog: &Catalog, codes: &[String]) -> Result<()> {
+    let known = catalog.permissions();
+    let family = |code: &str| code.split('.').next().unwrap_or_default().to_owned();
+    let is_known = |code: &String| {
+        let all_of = code.strip_suffix(".*");
+        code == "*" || known.contains(code) || all_of.is_some_and(|all| known.iter().any(|known| family(known) == all))
+    };
+    let unknown = codes.iter().enumerate().filter(|(_, code)| !is_known(code));
+    let faults = unknown.fold(Error::validation(), |faults, (at, code)| {
+        let meant = nearest(code, known.iter().map(String::as_str));
+        let meant = meant.map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
+        faults.field(format!("#/grants/{at}"), "unknown_permission", format!("is not a permission{meant}"))
+    });
+    faults.if_any()
+}
