@@ -15,7 +15,7 @@ create index sys_refresh_token_session on sys_refresh_token (session_id, used_at
 
 -- a session that lasts longer changes no right
 drop trigger zz_access on sys_session;
-create trigger zz_access after delete or update of revoked_at on sys_session
+create trigger zz_access after update of revoked_at on sys_session
   for each statement execute function access_changed();
 
 create function sys_refresh(p_old bytea, p_new bytea, p_life interval, p_longest interval) returns jsonb
@@ -39,7 +39,7 @@ begin
     return null;
   end if;
   update sys_refresh_token set used_at = now() where token_hash = p_old;
-  delete from sys_refresh_token where session_id = session.id and used_at < now() - interval '7 days';
+  delete from sys_refresh_token where session_id = session.id and used_at < now() - p_life;
   insert into sys_refresh_token (token_hash, session_id) values (p_new, session.id);
   update sys_session set expires_at = least(now() + p_life, created_at + p_longest) where id = session.id;
   return jsonb_build_object('session', session.id, 'user', (
@@ -66,6 +66,9 @@ begin
   select * into s from sys_session where id = $1 and (user_id = app_uid() or app_has('users.manage')) for update;
   if s.id is null then
     perform app_fail('AP404', 'not_found', 'not found');
+  end if;
+  if s.user_id <> app_uid() then
+    perform sys_outranks(s.user_id);
   end if;
   if s.revoked_at is not null or s.expires_at <= now() then
     perform app_fail('AP409', 'over', 'The session is over already.');

@@ -2,9 +2,9 @@
 
 create function sys_holds_role(p_role uuid) returns boolean
 language sql stable as $$
-  select not exists (select from sys_role_grant g where g.role_id = p_role and not app_has(g.permission))
+  select not exists (select from sys_role_grant g where g.role_id = p_role and not sys_holds(g.permission))
 $$;
-comment on function sys_holds_role(uuid) is 'does the caller hold every permission of a role';
+comment on function sys_holds_role(uuid) is 'does the caller hold every permission of a role at this moment';
 
 create function sys_outranks(p_user uuid) returns void
 language plpgsql as $$
@@ -15,11 +15,25 @@ begin
 end $$;
 comment on function sys_outranks(uuid) is 'refuses to act on a user who may do more than the caller';
 
-create function sys_owners_lock() returns void
-language sql as $$
-  select pg_advisory_xact_lock(hashtextextended(current_schema() || '.owners', 0))
-$$;
-comment on function sys_owners_lock() is 'of two who take rights away at once, one waits';
+create table sys_gate (
+  name text not null,
+  passed_at timestamptz not null default now(),
+  constraint sys_gate_pk primary key (name)
+);
+comment on table sys_gate is 'what only one may do at a time; passing writes the row, so that who waited with an old view of things is refused (40001)';
+insert into sys_gate (name) values ('rights');
+
+create function sys_change_rights(p text) returns void
+language plpgsql as $$
+begin
+  perform app_require(p);
+  update sys_gate set passed_at = clock_timestamp() where name = 'rights';
+  if not sys_holds(p) then
+    perform app_fail('AP403', 'forbidden', format('This needs the permission %s.', p));
+  end if;
+end $$;
+comment on function sys_change_rights(text)
+  is 'first of all changes of rights: one after the other, each by who still has the permission when it is his turn';
 
 create function sys_keep_an_owner() returns void
 language plpgsql as $$
@@ -45,8 +59,8 @@ begin
   if tg_op = 'UPDATE' and new.code <> old.code and old.from_pack is not null then
     perform app_fail('AP409', 'pack_role', 'cannot be changed, because a module brought the role', 'code');
   end if;
-  if tg_op = 'DELETE' and old.code = 'owner' then
-    perform app_fail('AP409', 'owner_role', 'The account needs its owners.');
+  if tg_op = 'DELETE' and old.from_pack is not null then
+    perform app_fail('AP409', 'pack_role', 'A role that a module brought cannot be removed.');
   end if;
   if not sys_holds_role(old.id) then
     perform app_fail('AP403', 'not_held', 'This role may do more than you.');
@@ -60,13 +74,26 @@ create trigger guard before update or delete on sys_role
 alter table sys_role add constraint sys_role_name check (length(btrim(name)) between 1 and 100);
 comment on constraint sys_role_name on sys_role is 'must have 1 to 100 characters';
 
+create function sys_user_guard() returns trigger
+language plpgsql security definer set search_path from current as $$
+begin
+  if app_uid() is not null and app_uid() <> old.id then
+    perform sys_outranks(old.id);
+  end if;
+  return new;
+end $$;
+comment on function sys_user_guard() is 'before update of a user''s names: not of one who may do more';
+revoke all on function sys_user_guard() from public;
+create trigger guard before update of first_name, last_name on sys_user
+  for each row execute function sys_user_guard();
+
 create function sys_role_set_grants(p_role uuid, p_codes text[]) returns jsonb
 language plpgsql security definer set search_path from current as $$
 declare
   r sys_role;
   strange text;
 begin
-  perform app_require('roles.manage');
+  perform sys_change_rights('roles.manage');
   select * into r from sys_role where id = p_role for update;
   if r.id is null then
     perform app_fail('AP404', 'not_found', 'not found');
@@ -77,7 +104,7 @@ begin
   select c.code into strange
     from (select permission as code from sys_role_grant where role_id = r.id union select unnest(p_codes)) c
     where (c.code = any (p_codes)) <> exists (select from sys_role_grant where role_id = r.id and permission = c.code)
-      and not app_has(c.code)
+      and not sys_holds(c.code)
     order by c.code
     limit 1;
   if strange is not null then
@@ -112,13 +139,12 @@ declare
   codes text[];
   strange text;
 begin
-  perform app_require('users.manage');
-  perform sys_owners_lock();
+  perform sys_change_rights('users.manage');
   select * into u from sys_user where id = $1 for update;
   if u.id is null then
     perform app_fail('AP404', 'not_found', 'not found');
   end if;
-  if jsonb_typeof(input -> 'roles') <> 'array' then
+  if jsonb_typeof(input -> 'roles') <> 'array' or jsonb_path_exists(input, '$.roles[*] ? (@.type() != "string")') then
     perform app_fail('AP422', 'invalid_type', 'must be a list of codes of roles', 'roles');
   end if;
   codes := array(select jsonb_array_elements_text(input -> 'roles'));
@@ -152,8 +178,7 @@ language plpgsql security definer set search_path from current as $$
 declare
   u sys_user;
 begin
-  perform app_require('users.manage');
-  perform sys_owners_lock();
+  perform sys_change_rights('users.manage');
   select * into u from sys_user where id = $1 for update;
   if u.id is null then
     perform app_fail('AP404', 'not_found', 'not found');
@@ -180,7 +205,7 @@ language plpgsql security definer set search_path from current as $$
 declare
   u sys_user;
 begin
-  perform app_require('users.manage');
+  perform sys_change_rights('users.manage');
   select * into u from sys_user where id = $1 for update;
   if u.id is null then
     perform app_fail('AP404', 'not_found', 'not found');
@@ -203,8 +228,7 @@ declare
   u sys_user;
   owner uuid := (select r.id from sys_role r where r.code = 'owner');
 begin
-  perform app_require('users.manage');
-  perform sys_owners_lock();
+  perform sys_change_rights('users.manage');
   if not exists (select from sys_user_role ur where ur.user_id = app_uid() and ur.role_id = owner) then
     perform app_fail('AP403', 'not_owner', 'Only an owner can transfer the ownership.');
   end if;

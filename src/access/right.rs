@@ -49,6 +49,11 @@ impl Right {
         self.tenant.id
     }
 
+    /// The session's key.
+    pub fn session(&self) -> Uuid {
+        self.session.id
+    }
+
     /// The bucket that the tenant lives in.
     pub fn bucket(&self) -> BucketId {
         self.tenant.place.bucket

@@ -1,7 +1,8 @@
 //! Changing one's own password.
 
 use super::password;
-use super::sign_in::Authenticator;
+use super::refresh::RefreshToken;
+use super::sign_in::{Authenticator, SignedIn, User};
 use crate::access::Session;
 use crate::db::{Acting, Scope, Seat};
 use crate::error::{Error, Result};
@@ -9,12 +10,18 @@ use crate::sql::{Sql, Value};
 use crate::tenant::Tenant;
 
 impl Authenticator {
-    /// Gives a user another password in place of the old one, and ends all his sessions but this one: whoever else may
-    /// have known the old password is out.
+    /// Gives a user another password in place of the old one. Whoever else may have known the old one is out: all other
+    /// sessions end, and this one gets new tokens.
     ///
     /// # Errors
     /// `validation_failed` for a wrong old password or an unfit new one.
-    pub async fn change_password(&self, tenant: &Tenant, session: &Session, old: String, new: String) -> Result<()> {
+    pub async fn change_password(
+        &self,
+        tenant: &Tenant,
+        session: &Session,
+        old: String,
+        new: String,
+    ) -> Result<SignedIn<User>> {
         password::check(&new)?;
         if new == old {
             return Err(Error::validation().field("#/password", "unchanged", "must be another one"));
@@ -23,18 +30,28 @@ impl Authenticator {
         if !self.hasher.verify(old, Some(&account.password_hash)).await? {
             return Err(Error::validation().field("#/old_password", "wrong_password", "is wrong"));
         }
-        let hash = self.hasher.hash(new).await?;
-        let mut sql = Sql::new("with changed as (update sys_credential set changed_at = now(), password_hash = ");
-        sql.bind(Value::text(hash)).push(" where user_id = ").bind(Value::text(session.user.to_string()));
-        sql.push(" and password_hash = ").bind(Value::text(account.password_hash));
-        sql.push(" returning user_id), ended as (update sys_session s set revoked_at = now() from changed c");
-        sql.push(" where s.user_id = c.user_id and s.revoked_at is null and s.id <> ");
-        sql.bind(Value::text(session.id.to_string())).push(") select count(*), null::text from changed");
+        let (hash, refresh) = (self.hasher.hash(new).await?, RefreshToken::generate()?);
+        let user = || Value::text(session.user.to_string());
+        let mut change = Sql::new("with changed as (update sys_credential set changed_at = now(), password_hash = ");
+        change.bind(Value::text(&*hash)).push(" where user_id = ").bind(user());
+        change.push(" and password_hash = ").bind(Value::text(account.password_hash));
+        change.push(" returning 1) select count(*), null::text from changed");
+        // A statement of its own, which sees the sessions of those who signed in while the first one waited.
+        let mut end = Sql::new("with changed as (select from sys_credential where user_id = ");
+        end.bind(user()).push(" and password_hash = ").bind(Value::text(hash));
+        end.push("), ended as (update sys_session set revoked_at = now() where revoked_at is null and user_id = ");
+        end.bind(user()).push(" and id <> ").bind(Value::text(session.id.to_string()));
+        end.push(" and exists (select from changed)), used as (update sys_refresh_token set used_at = now()");
+        end.push(" where used_at is null and session_id = ").bind(Value::text(session.id.to_string()));
+        end.push("), made as (insert into sys_refresh_token (token_hash, session_id) select decode(");
+        end.bind(Value::text(refresh.digest())).push(", 'base64'), ");
+        end.bind(Value::text(session.id.to_string())).push("::uuid from changed");
+        end.push(") select count(*), null::text from changed");
         let limit = self.database.statement_timeout();
         let scope = Scope::write(tenant.place.clone(), Seat::Owner, Acting::service(), limit);
-        if self.database.run(&scope, &sql).await?.count == 0 {
+        if self.database.run_then(&scope, &change, &end).await?.count == 0 {
             return Err(Error::conflict("The password was changed at the same moment."));
         }
-        Ok(())
+        self.signed_in(tenant.id, session.id, refresh, account.user)
     }
 }

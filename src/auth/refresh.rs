@@ -77,7 +77,7 @@ impl Authenticator {
     /// Takes a refresh token, and gives the next one with a new access token. A token that comes a second time ends its
     /// whole session: one of the two who sent it had stolen it.
     pub async fn refresh(&self, tenant: &Tenant, token: &str) -> Result<SignedIn<User>> {
-        if token.len() > LONGEST {
+        if !token.starts_with(PREFIX) || token.len() > LONGEST {
             return Err(not_good());
         }
         let next = RefreshToken::generate()?;

@@ -102,7 +102,7 @@ pub struct Operator {
 #[derive(Deserialize)]
 pub(super) struct Account {
     #[serde(flatten)]
-    user: User,
+    pub(super) user: User,
     pub(super) password_hash: String,
 }
 

@@ -51,8 +51,10 @@ pub struct Refresh {
 pub async fn refresh(
     State(app): State<Arc<App>>,
     Reached(tenant): Reached,
+    Extension(context): Extension<Context>,
     Json(Refresh { refresh_token }): Json<Refresh>,
 ) -> Answer {
+    app.limits.caller(tenant.id, context.address)?;
     Ok(json(StatusCode::OK, &app.authenticator.refresh(&tenant, &refresh_token).await?)?)
 }
 
@@ -76,7 +78,7 @@ pub struct Change {
     password: String,
 }
 
-/// `POST /api/v1/me/password`: another password; the caller's other sessions end.
+/// `POST /api/v1/me/password`: another password and new tokens; the caller's other sessions end.
 pub async fn change_password(
     State(app): State<Arc<App>>,
     SignedIn { tenant, session }: SignedIn,
@@ -84,8 +86,8 @@ pub async fn change_password(
     Json(Change { old_password, password }): Json<Change>,
 ) -> Answer {
     app.limits.caller(tenant.id, context.address)?;
-    app.authenticator.change_password(&tenant, &session, old_password, password).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    let signed_in = app.authenticator.change_password(&tenant, &session, old_password, password).await?;
+    Ok(json(StatusCode::OK, &signed_in)?)
 }
 
 /// `GET /api/v1/me/permissions`: what the caller may do with everything that his modules offer.

@@ -133,7 +133,8 @@ fn grant_table(sql: &mut String, resource: &Resource, hides: bool, role: &Ident)
 /// Role templates become rows that the tenant may change later; packs add grants to roles of the same code.
 ///
 /// `sys_role_offer` keeps what a pack has offered. A newer version offers only what is not there: a new grant reaches
-/// the role of its code, and what the tenant took away, a whole role or a grant, does not come back. A tenant from
+/// the role of its code, and what the tenant took away, a whole role or a grant, does not come back. A role that the
+/// tenant made under the same code is its own, and gets nothing. A tenant from
 /// before that table is taken to have been offered everything.
 fn roles(manifest: &Manifest, first: bool) -> String {
     let rows: Vec<String> = manifest
@@ -159,7 +160,7 @@ fn roles(manifest: &Manifest, first: bool) -> String {
            on conflict (code) do nothing returning id, code)
          insert into sys_role_grant (role_id, permission)
          select r.id, o.permission from offered o
-         join (select id, code from made union all select id, code from sys_role) r on r.code = o.role
+         join (select id, code from made union all select id, code from sys_role where from_pack is not null) r on r.code = o.role
          on conflict do nothing;\n",
         rows = rows.join(", "),
         pack = literal(&manifest.code),

@@ -43,8 +43,9 @@ pub fn explain(catalog: &Catalog, failure: Failure) -> Error {
 /// A refusal of a value that only PostgreSQL can judge, such as an interval or a text search query: it is about the
 /// parameters of the query.
 pub fn unfit(failure: &Failure, judged: &[String]) -> Option<Error> {
-    // 42883: the type lacks the operator; which ones a rare type has, only PostgreSQL knows.
-    let about_a_value = failure.code().starts_with("22") || ["42601", "42883"].contains(&failure.code());
+    // The type lacks the operator, or has several: which ones a rare type has, only PostgreSQL knows.
+    let no_operator = ["42883", "42725", "42P18"].contains(&failure.code());
+    let about_a_value = failure.code().starts_with("22") || failure.code() == "42601" || no_operator;
     if judged.is_empty() || !about_a_value {
         return None;
     }

@@ -176,3 +176,22 @@ async fn what_is_more_than_memory_should_hold_is_refused() {
     let nul = send(&owner, "respond-async", None, "{\"a\\u0000\": 1}\n".to_owned()).await;
     assert_eq!(ended(&owner, &begun(&nul)).await["problem"]["code"], "validation_failed");
 }
+
+#[tokio::test]
+async fn who_signs_out_ends_what_he_began() {
+    let office = Office::open().await;
+    let owner = office.user("owner").await;
+    let mut other = office.world.superuser().await;
+    let lock = other.transaction().await.unwrap();
+    lock.batch_execute("lock table tenant_acme.crm_contact in share mode").await.unwrap();
+    begun(&send(&owner, "respond-async", None, lines((0..5).map(person))).await);
+    assert_eq!(owner.post("/api/v1/auth/logout", json!(null)).await.status, 204);
+    lock.rollback().await.unwrap();
+    while office.text("select state from sys_operation").await == "running" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(
+        (office.text("select state from sys_operation").await.as_str(), made(&office).await.as_str()),
+        ("failed", "0")
+    );
+}

@@ -83,7 +83,9 @@ async fn what_modules_and_owners_rely_on_stays() {
         assert_eq!(set_grants(user, &top, &["contacts.view"]).await.problem(409)["code"], "owner_role");
     }
     let path = |role: &str| format!("/api/v1/roles/{role}");
-    assert_eq!(owner.delete(&path(&top)).await.problem(409)["code"], "owner_role");
+    for kept in [&top, &sales] {
+        assert_eq!(owner.delete(&path(kept)).await.problem(409)["code"], "pack_role");
+    }
     assert_eq!(admin.patch(&path(&top), json!({ "name": "Boss" })).await.problem(403)["code"], "not_held");
     owner.patch(&path(&top), json!({ "name": "Boss" })).await.ok();
     let code = admin.patch(&path(&sales), json!({ "code": "seller" })).await;
@@ -103,14 +105,22 @@ async fn nobody_makes_anybody_more_than_he_is_himself() {
     assert_eq!(set_roles(&admin, &boss, &[]).await.problem(403)["code"], "not_held");
     assert_eq!(act(&admin, &boss, "deactivate").await.problem(403)["code"], "outranked");
     assert_eq!(set_roles(&admin, &sales1, &["king"]).await.problem(422)["errors"][0]["pointer"], "#/roles");
-    let wrong = admin.post(&format!("/api/v1/users/{sales1}/actions/set_roles"), json!({ "roles": "admin" })).await;
-    assert_eq!(wrong.problem(422)["errors"][0]["detail"], "must be a list of codes of roles");
+    for roles in [json!("admin"), json!([null, "salesperson"]), json!([7])] {
+        let wrong = admin.post(&format!("/api/v1/users/{sales1}/actions/set_roles"), json!({ "roles": roles })).await;
+        assert_eq!(wrong.problem(422)["errors"][0]["detail"], "must be a list of codes of roles");
+    }
+    let session = format!("select s.id::text from sys_session s where user_id = '{boss}' limit 1");
+    let revoke = format!("/api/v1/sessions/{}/actions/revoke", office.text(&session).await);
+    assert_eq!(admin.post(&revoke, json!({})).await.problem(403)["code"], "outranked");
+    let renamed = admin.patch(&format!("/api/v1/users/{boss}"), json!({ "last_name": "Nobody" })).await;
+    assert_eq!(renamed.problem(403)["code"], "outranked");
     set_roles(&admin, &sales1, &["manager"]).await.ok();
     assert_eq!(roles_of(&office, "sales1").await, "manager");
     set_roles(&owner, &sales1, &["owner", "salesperson"]).await.ok();
     assert_eq!(roles_of(&office, "sales1").await, "owner salesperson");
     assert_eq!(admin.patch(&format!("/api/v1/users/{sales1}"), json!({ "state": "disabled" })).await.status, 422);
-    admin.patch(&format!("/api/v1/users/{sales1}"), json!({ "last_name": "Verma" })).await.ok();
+    let sales2 = office.id("sales2").await;
+    admin.patch(&format!("/api/v1/users/{sales2}"), json!({ "last_name": "Verma" })).await.ok();
 }
 
 #[tokio::test]
@@ -122,7 +132,19 @@ async fn an_account_always_has_an_active_owner() {
     let (second, heir) = (office.user("manager").await, office.id("manager").await);
     set_roles(&owner, &heir, &["manager", "owner"]).await.ok();
     soon(&second, "/api/v1/settings", 200).await;
-    let (one, other) = tokio::join!(act(&owner, &heir, "deactivate"), act(&second, &boss, "deactivate"));
+    // With If-Match both would decide by how things were before either began.
+    let out = |user: &User<'_>, whose: &str| {
+        let path = format!("/api/v1/users/{whose}/actions/deactivate");
+        user.request(reqwest::Method::POST, &path).header("if-match", "*").json(&json!({})).send()
+    };
+    let mut gate = office.world.superuser().await;
+    let held = gate.transaction().await.unwrap();
+    held.batch_execute("update tenant_acme.sys_gate set passed_at = now()").await.unwrap();
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        held.commit().await.unwrap();
+    };
+    let (one, other, ()) = tokio::join!(out(&owner, &heir), out(&second, &boss), release);
     let mut statuses = [one.status.as_u16(), other.status.as_u16()];
     statuses.sort_unstable();
     assert!(statuses[0] == 200 && statuses[1] >= 400, "of two who shut each other out, one stays: {statuses:?}");
@@ -163,4 +185,38 @@ async fn an_owner_hands_the_account_over() {
     );
     let again = act(&owner, &heir, "transfer_ownership").await;
     assert_eq!(again.problem(403)["code"], "not_owner");
+}
+
+#[tokio::test]
+async fn who_waited_while_he_was_shut_out_changes_nothing_any_more() {
+    let office = Office::open().await;
+    let (owner, admin) = (office.user("owner").await, office.user("admin").await);
+    let (sales1, own) = (office.id("sales1").await, office.id("admin").await);
+    let mut gate = office.world.superuser().await;
+    let held = gate.transaction().await.unwrap();
+    held.batch_execute("update tenant_acme.sys_gate set passed_at = now()").await.unwrap();
+    let shut_out = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let sql = format!("update tenant_acme.sys_user set state = 'disabled' where id = '{own}'");
+        held.batch_execute(&sql).await.unwrap();
+        held.commit().await.unwrap();
+    };
+    let (late, ()) = tokio::join!(set_roles(&admin, &sales1, &["manager"]), shut_out);
+    assert_eq!(late.status, 403, "{}", late.text);
+    assert_eq!(roles_of(&office, "sales1").await, "salesperson");
+    set_roles(&owner, &sales1, &["manager"]).await.ok();
+}
+
+#[tokio::test]
+async fn a_role_that_bears_the_code_of_a_packs_gets_nothing_of_it() {
+    let office = Office::open().await;
+    let (admin, staff) = (office.world.user("testcompany", "owner").await, office.world.staff().await);
+    let own = made(admin.post("/api/v1/roles", json!({ "code": "salesperson", "name": "Ours" })).await);
+    let tenant = office.world.tenant_id("testcompany").await;
+    assert_eq!(
+        staff.request(reqwest::Method::PUT, &format!("/api/v1/tenants/{tenant}/modules/crm")).status().await,
+        200
+    );
+    let grants = admin.get(&format!("/api/v1/roles/{own}/grants")).await.ok();
+    assert_eq!(grants["grants"], json!([]), "{grants}");
 }

@@ -300,6 +300,8 @@ async fn a_value_that_only_postgresql_can_judge_is_the_callers_fault_wherever_it
     let bad = "activities.subject=fts.a%26%26";
     for (path, parameter) in [
         ("activities?subject=fts.a%26%26".to_owned(), "subject"),
+        ("sessions?address=cs.127.0.0.1".to_owned(), "address"),
+        ("sessions?address=not.cd.127.0.0.1".to_owned(), "address"),
         ("activities?not.or=(subject.fts.a%26%26,id.is.null)".to_owned(), "subject"),
         (format!("deals?select=id,activities(id)&{bad}"), "activities.subject"),
         ("deals?select=id,todo:activities(id)&todo.subject=fts.a%26%26".to_owned(), "todo.subject"),

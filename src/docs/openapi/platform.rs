@@ -91,9 +91,9 @@ fn change_password() -> Operation {
         "required": ["old_password", "password"], "additionalProperties": false,
     });
     Operation::new(ACCOUNT, "me.password", "Change my password")
-        .about("All my other sessions end.")
+        .about("All my other sessions end, and this one gets new tokens.")
         .body(body)
-        .empty(204, "Changed.")
+        .answer(200, "Changed; the next tokens.", with_user(schema("User")))
         .problems(&[404, 409])
 }
 

@@ -15,6 +15,7 @@ use super::super::run::Engine;
 use super::{Bulk, Plan, Planner, Reply};
 use crate::access::{OwnRight, Right};
 use crate::error::{Error, Kind, Result};
+use crate::pack::Verb;
 use crate::sql::{Sql, Value};
 
 /// How often the progress is written down.
@@ -23,12 +24,14 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 const LAST_WORDS: usize = 5;
 
 /// The statement that writes a new operation down.
-pub(super) fn begin(id: Uuid, bulk: &Bulk, trial: bool) -> Sql {
+pub(super) fn begin(id: Uuid, bulk: &Bulk, trial: bool, session: Uuid) -> Sql {
     let mut sql = Sql::new("select sys_operation_begin(");
     sql.bind(Value::text(id.to_string())).push("::uuid, 'create_many', ");
     sql.bind(Value::text(bulk.resource().name.as_str())).push(", ");
     sql.bind(Value::text(bulk.count().to_string())).push("::int, ");
-    sql.bind(Value::text(trial.to_string())).push("::boolean), null::text");
+    sql.bind(Value::text(trial.to_string())).push("::boolean, ");
+    sql.bind(Value::text(bulk.resource().permission(Verb::Create))).push(", ");
+    sql.bind(Value::text(session.to_string())).push("::uuid), null::text");
     sql
 }
 
@@ -53,7 +56,7 @@ impl Engine {
             let (id, trial) = (Uuid::now_v7(), plan.rollback);
             // What a trial did is not kept for the real request, which may bear the same key.
             let claim = plan.claim.filter(|_| !trial);
-            let parts = vec![planner.begin(id, &bulk, trial)];
+            let parts = vec![planner.begin(id, &bulk, trial, right.session())];
             let reply = this.write(&right, Plan { parts, rollback: false, claim, ..plan }).await?;
             if !reply.replayed {
                 let operation = Operation { id, right, bulk, trial, _place: place };

@@ -70,8 +70,8 @@ impl Planner {
     }
 
     /// Writes an operation down that makes many rows later.
-    pub fn begin(&self, id: Uuid, bulk: &Bulk, trial: bool) -> Part {
-        self.part(Effect::Begun(id), None, vec![operation::begin(id, bulk, trial)])
+    pub fn begin(&self, id: Uuid, bulk: &Bulk, trial: bool, session: Uuid) -> Part {
+        self.part(Effect::Begun(id), None, vec![operation::begin(id, bulk, trial, session)])
     }
 
     /// Makes a row, or merges it with the one that is there.
