@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Limits, Sessions};
+use crate::audit::{Refusals, anchor};
 use crate::auth::password::PasswordHasher;
 use crate::auth::{Authenticator, Lives, Signups, load_keyring};
 use crate::billing::Gate;
@@ -23,6 +24,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::tenant::Tenants;
 
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+const ANCHOR_EVERY: Duration = Duration::from_secs(300);
 
 static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::default);
 
@@ -46,6 +48,8 @@ pub struct App {
     pub signups: Signups,
     /// Password hashing.
     pub hasher: Arc<PasswordHasher>,
+    /// What was refused.
+    pub refusals: Refusals,
     /// Resources.
     pub engine: Engine,
     /// What the API says about itself.
@@ -129,6 +133,7 @@ impl App {
             sessions: Sessions::new(database.clone(), &config.cache),
             limits: Limits::new(&config.limits),
             authenticator: Authenticator::new(database.clone(), keyring, hasher.clone(), lives),
+            refusals: Refusals::new(database.clone()),
             engine: Engine::new(database.clone(), platform.catalog.clone()),
             documents: Documents::new(platform.catalog.clone(), &config.domain),
             metrics: &METRICS,
@@ -139,6 +144,7 @@ impl App {
             platform,
         });
         tokio::spawn(sweep(app.clone()));
+        tokio::spawn(anchor_audits(app.clone()));
         app.clone().follow_news().await;
         Ok(app)
     }
@@ -176,6 +182,7 @@ impl App {
     /// Ends background work and closes all connections.
     pub async fn shut_down(&self) {
         self.engine.drain().await;
+        self.refusals.flush().await;
         self.stop.cancel();
         self.platform.database.close().await;
     }
@@ -191,6 +198,23 @@ async fn sweep(app: Arc<App>) {
             _ = tick.tick() => match recover(&app.platform).await {
                 Ok(lines) => lines.iter().for_each(|line| tracing::info!("recovered: {line}")),
                 Err(error) => tracing::warn!(context = error.private_context(), "cannot recover abandoned operations: {error}"),
+            },
+        }
+    }
+}
+
+/// Notes from time to time how far the audits have come, and says so when one was tampered with.
+async fn anchor_audits(app: Arc<App>) {
+    let mut tick = tokio::time::interval(ANCHOR_EVERY);
+    tick.tick().await;
+    loop {
+        tokio::select! {
+            () = app.stop.cancelled() => return,
+            _ = tick.tick() => match anchor(&app.platform.database).await {
+                Ok(broken) => broken.iter().for_each(|schema| {
+                    tracing::error!(schema, "the audit does not go on from where it was; see `insula check audit`");
+                }),
+                Err(error) => tracing::warn!(context = error.private_context(), "audits are not anchored: {error}"),
             },
         }
     }

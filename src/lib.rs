@@ -30,6 +30,9 @@ pub mod tenant;
 /// What a tenant has bought.
 pub mod billing;
 
+/// Who changed what: chains of entries, verified and anchored.
+pub mod audit;
+
 /// What a user may do.
 pub mod access;
 

@@ -189,7 +189,7 @@ fn new_tenant(at: usize) -> Result<NewTenant> {
         plan: "crm".to_owned(),
         term: Term::Active,
         owner,
-        actor: "bench".to_owned(),
+        by: insula::db::By { name: "bench".to_owned(), origin: None },
     })
 }
 

@@ -8,6 +8,6 @@ mod session;
 
 pub use limits::{Excess, Limits, Standing, Taken};
 pub use permission::Permissions;
-pub use right::{OwnRight, Right};
+pub use right::{Caller, OwnRight, Right};
 pub use roles::RoleGrants;
 pub use session::{Session, Sessions};

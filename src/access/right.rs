@@ -7,38 +7,49 @@ use uuid::Uuid;
 
 use super::session::Session;
 use crate::billing::{Entitlements, Gate};
-use crate::db::{Acting, BucketId, Scope, Seat};
+use crate::db::{Acting, BucketId, Origin, Scope, Seat};
 use crate::error::{Error, Result};
 use crate::ident::Ident;
 use crate::tenant::Tenant;
+
+/// Who is signed in where, and the request that he makes.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Where.
+    pub tenant: Arc<Tenant>,
+    /// Who.
+    pub session: Arc<Session>,
+    /// The request.
+    pub origin: Origin,
+}
+
+impl Caller {
+    /// What the service does because the caller asks for it: his own account is not behind rights.
+    pub fn served(&self) -> Acting {
+        Acting { user: Some(self.session.user), ..Acting::service().on(Some(self.origin.clone())) }
+    }
+}
 
 /// A right to do one thing in one tenant. Only [`Right::to`] makes one, and only a right makes a scope for requests: a
 /// handler that forgets a check does not compile.
 #[derive(Debug, Clone)]
 pub struct Right {
-    tenant: Arc<Tenant>,
-    session: Arc<Session>,
+    caller: Caller,
     entitlements: Arc<Entitlements>,
 }
 
 impl Right {
-    /// Checks the module, then the permission. `tenant` is in service and `session` is signed in there.
-    pub async fn to(
-        permission: &str,
-        module: &str,
-        tenant: Arc<Tenant>,
-        session: Arc<Session>,
-        gate: &Gate,
-    ) -> Result<Self> {
-        let entitlements = gate.pass(tenant.id, module).await?;
-        let right = Self { tenant, session, entitlements };
+    /// Checks the module, then the permission. The caller's tenant is in service.
+    pub async fn to(permission: &str, module: &str, caller: Caller, gate: &Gate) -> Result<Self> {
+        let entitlements = gate.pass(caller.tenant.id, module).await?;
+        let right = Self { caller, entitlements };
         right.also(permission, module).map(|()| right)
     }
 
     /// Refuses what the same user may not do with another part of the tenant, in the same transaction.
     pub fn also(&self, permission: &str, module: &str) -> Result<()> {
         self.entitlements.require(module)?;
-        if self.session.permissions.allow(permission) {
+        if self.caller.session.permissions.allow(permission) {
             return Ok(());
         }
         Err(Error::forbidden("Your role does not allow this.").hint(format!("It needs the permission `{permission}`.")))
@@ -46,27 +57,27 @@ impl Right {
 
     /// The tenant's key.
     pub fn tenant(&self) -> Uuid {
-        self.tenant.id
+        self.caller.tenant.id
     }
 
     /// The session's key.
     pub fn session(&self) -> Uuid {
-        self.session.id
+        self.caller.session.id
     }
 
     /// The bucket that the tenant lives in.
     pub fn bucket(&self) -> BucketId {
-        self.tenant.place.bucket
+        self.caller.tenant.place.bucket
     }
 
     /// A read-only transaction in the tenant.
     pub fn read(&self, limit: Duration) -> Scope {
-        Scope::read(self.tenant.place.clone(), Seat::Tenant, self.acting(), limit)
+        Scope::read(self.caller.tenant.place.clone(), Seat::Tenant, self.acting(), limit)
     }
 
     /// A transaction in the tenant.
     pub fn write(&self, limit: Duration) -> Scope {
-        Scope::write(self.tenant.place.clone(), Seat::Tenant, self.acting(), limit)
+        Scope::write(self.caller.tenant.place.clone(), Seat::Tenant, self.acting(), limit)
     }
 
     /// A transaction that runs an action of a pack.
@@ -75,7 +86,8 @@ impl Right {
     }
 
     fn acting(&self) -> Acting {
-        Acting { user: Some(self.session.user), permissions: self.session.permissions.joined() }
+        let Caller { session, origin, .. } = &self.caller;
+        Acting { user: Some(session.user), permissions: session.permissions.joined(), origin: Some(origin.clone()) }
     }
 }
 
@@ -85,9 +97,9 @@ pub struct OwnRight(Right);
 
 impl OwnRight {
     /// `module` keeps what it is about.
-    pub async fn new(module: &str, tenant: Arc<Tenant>, session: Arc<Session>, gate: &Gate) -> Result<Self> {
-        let entitlements = gate.pass(tenant.id, module).await?;
-        Ok(Self(Right { tenant, session, entitlements }))
+    pub async fn new(module: &str, caller: Caller, gate: &Gate) -> Result<Self> {
+        let entitlements = gate.pass(caller.tenant.id, module).await?;
+        Ok(Self(Right { caller, entitlements }))
     }
 
     /// The tenant's key.

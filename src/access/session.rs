@@ -7,6 +7,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::permission::Permissions;
+use super::right::Caller;
 use crate::config;
 use crate::db::{Acting, Database, News, Place, Scope, Seat, Topic};
 use crate::error::{Error, Kind, Result};
@@ -103,7 +104,8 @@ impl Sessions {
 
     /// Ends a session, or with `everywhere` all sessions of its user. Here it is over at once, in other processes as soon
     /// as they hear of it.
-    pub async fn end(&self, tenant: &Tenant, session: &Session, everywhere: bool) -> Result<()> {
+    pub async fn end(&self, caller: &Caller, everywhere: bool) -> Result<()> {
+        let Caller { tenant, session, .. } = caller;
         let mut sql = Sql::new(
             "with ended as (update sys_session set revoked_at = now() where revoked_at is null and user_id = ",
         );
@@ -113,7 +115,7 @@ impl Sessions {
         }
         sql.push(" returning 1) select count(*), null::text from ended");
         let limit = self.database.statement_timeout();
-        let scope = Scope::write(tenant.place.clone(), Seat::Owner, Acting::service(), limit);
+        let scope = Scope::write(tenant.place.clone(), Seat::Owner, caller.served(), limit);
         self.database.run(&scope, &sql).await?;
         self.cache.invalidate(&tenant.place.schema.as_str().to_owned());
         Ok(())

@@ -3,11 +3,10 @@
 use super::password;
 use super::refresh::RefreshToken;
 use super::sign_in::{Authenticator, SignedIn, User};
-use crate::access::Session;
-use crate::db::{Acting, Scope, Seat};
+use crate::access::Caller;
+use crate::db::{Scope, Seat};
 use crate::error::{Error, Result};
 use crate::sql::{Sql, Value};
-use crate::tenant::Tenant;
 
 impl Authenticator {
     /// Gives a user another password in place of the old one. Whoever else may have known the old one is out: all other
@@ -15,13 +14,8 @@ impl Authenticator {
     ///
     /// # Errors
     /// `validation_failed` for a wrong old password or an unfit new one.
-    pub async fn change_password(
-        &self,
-        tenant: &Tenant,
-        session: &Session,
-        old: String,
-        new: String,
-    ) -> Result<SignedIn<User>> {
+    pub async fn change_password(&self, caller: &Caller, old: String, new: String) -> Result<SignedIn<User>> {
+        let Caller { tenant, session, .. } = caller;
         password::check(&new)?;
         if new == old {
             return Err(Error::validation().field("#/password", "unchanged", "must be another one"));
@@ -48,7 +42,7 @@ impl Authenticator {
         end.bind(Value::text(session.id.to_string())).push("::uuid from changed");
         end.push(") select count(*), null::text from changed");
         let limit = self.database.statement_timeout();
-        let scope = Scope::write(tenant.place.clone(), Seat::Owner, Acting::service(), limit);
+        let scope = Scope::write(tenant.place.clone(), Seat::Owner, caller.served(), limit);
         if self.database.run_then(&scope, &change, &end).await?.count == 0 {
             return Err(Error::conflict("The password was changed at the same moment."));
         }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::password::PasswordHasher;
 use super::refresh::{Lives, RefreshToken};
 use super::token::{Audience, Claims, Keyring};
-use crate::db::{Acting, Database, Place, Scope, Seat};
+use crate::db::{Acting, Database, Origin, Place, Scope, Seat};
 use crate::error::{Error, Kind, Result};
 use crate::sql::{Sql, Value, literal};
 use crate::tenant::Tenant;
@@ -30,8 +30,15 @@ pub struct Credentials {
 pub struct Client {
     /// `User-Agent`, cut to 200 characters.
     pub agent: Option<String>,
-    /// The peer's address.
-    pub address: Option<IpAddr>,
+    /// The request.
+    pub origin: Option<Origin>,
+}
+
+impl Client {
+    /// Its address.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.origin.as_ref().map(|origin| origin.address)
+    }
 }
 
 /// The answer to a sign-in.
@@ -166,14 +173,15 @@ impl Authenticator {
             Value::text(refresh.digest()),
             Value::text(self.lives.refresh.min(self.lives.session).as_secs().to_string()),
             optional(client.agent.clone()),
-            optional(client.address.map(|ip| ip.to_string())),
+            optional(client.address().map(|ip| ip.to_string())),
         ];
         let mut sql = Sql::new("with input (user_id, password_hash, id, refresh, life, agent, address) as (values (");
         for (at, value) in input.into_iter().enumerate() {
             sql.push(if at > 0 { ", " } else { "" }).bind(value).push("::text");
         }
         sql.push(")").push(include_str!("session.sql"));
-        let scope = Scope::write(place.clone(), Seat::Owner, Acting::service(), self.database.statement_timeout());
+        let acting = Acting::service().on(client.origin.clone());
+        let scope = Scope::write(place.clone(), Seat::Owner, acting, self.database.statement_timeout());
         if self.database.run(&scope, &sql).await?.count == 0 {
             return Err(wrong_credentials());
         }

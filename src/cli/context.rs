@@ -7,6 +7,7 @@ use super::dev::state;
 use super::output::Output;
 use crate::app::open_platform;
 use crate::config::{Config, Layers, Log, variable};
+use crate::db::By;
 use crate::error::{Error, Result};
 use crate::ops::Platform;
 use crate::telemetry::start_logs;
@@ -74,9 +75,10 @@ impl Context {
         start_logs(&Log { format: settings.format, level: level.to_owned() })
     }
 
-    /// Who acts, for journals.
-    pub(super) fn actor(&self) -> String {
-        format!("cli:{}", variable("USER").or_else(|| variable("LOGNAME")).unwrap_or_else(|| "unknown".to_owned()))
+    /// Who acts, for journals and the audit.
+    pub(super) fn by(&self) -> By {
+        let user = variable("USER").or_else(|| variable("LOGNAME")).unwrap_or_else(|| "unknown".to_owned());
+        By { name: format!("cli:{user}"), origin: None }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Data goes to stdout, everything else to stderr. Secrets come from the environment, a file or standard input,
 //! never from a flag.
 
+mod check;
 mod config;
 mod context;
 mod dev;
@@ -93,6 +94,8 @@ enum Command {
     Operator(operator::OperatorArgs),
     /// Encryption keys: generate
     Key(key::KeyArgs),
+    /// Whether what must hold does: audit
+    Check(check::CheckArgs),
     /// Settings in force and where each came from
     Config,
     /// Look for what is missing or wrong, with the next command
@@ -174,6 +177,7 @@ async fn run(context: &Context, command: Command) -> Result<Exit> {
         Command::Pack(args) => pack::run(context, args).await,
         Command::Operator(args) => operator::run(context, args).await,
         Command::Key(args) => key::run(context, args),
+        Command::Check(args) => check::run(context, args).await,
         Command::Config => config::run(context),
         Command::Doctor => doctor::run(context).await,
         Command::Health => health::run(context).await,

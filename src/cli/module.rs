@@ -61,11 +61,11 @@ pub(super) async fn run(context: &Context, args: ModuleArgs) -> Result<Exit> {
             context.out.rows(&["code", "name", "enabled", "source", "expires_at"], &rows)?;
         }
         ModuleCommand::Enable { module, .. } => {
-            module_enable(&platform, &tenant, module, &context.actor()).await?;
+            module_enable(&platform, &tenant, module, &context.by()).await?;
             changed(context, &config, &platform, &tenant, module, "enabled").await?;
         }
         ModuleCommand::Disable { module, .. } => {
-            module_disable(&platform, &tenant, module, &context.actor()).await?;
+            module_disable(&platform, &tenant, module, &context.by()).await?;
             changed(context, &config, &platform, &tenant, module, "disabled").await?;
         }
     }

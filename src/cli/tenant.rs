@@ -136,13 +136,13 @@ pub(super) async fn run(context: &Context, args: TenantArgs) -> Result<Exit> {
             let id = tenant_find(&platform, &subdomain).await?;
             let what = format!("All users of `{subdomain}` will be refused.");
             context.out.confirm_name(&what, &subdomain, confirm.as_deref())?;
-            tenant_suspend(&platform, id, &reason, &context.actor()).await?;
+            tenant_suspend(&platform, id, &reason, &context.by()).await?;
             changed(context, &platform, &subdomain, "suspended").await?;
         }
         TenantCommand::Resume { subdomain, reason } => {
             let platform = context.platform().await?;
             let id = tenant_find(&platform, &subdomain).await?;
-            tenant_resume(&platform, id, &reason, &context.actor()).await?;
+            tenant_resume(&platform, id, &reason, &context.by()).await?;
             changed(context, &platform, &subdomain, "active again").await?;
         }
         TenantCommand::Password { subdomain, user, password } => {
@@ -171,7 +171,7 @@ async fn create(context: &Context, args: CreateArgs) -> Result<()> {
             last_name: args.owner_last_name,
             password_hash,
         },
-        actor: context.actor(),
+        by: context.by(),
     };
     let platform = context.platform().await?;
     let has_password = new.owner.password_hash.is_some();

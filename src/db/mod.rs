@@ -37,7 +37,7 @@ pub use migrate::{migrate_public, pending_public};
 pub use pool::{Lease, Pool};
 pub use run::{Answer, Stop};
 use scope::SessionDefaults;
-pub use scope::{Acting, BucketId, Place, Scope, Seat};
+pub use scope::{Acting, BucketId, By, Origin, Place, Scope, Seat};
 pub use stream::Rows;
 pub use transaction::{Control, Transaction};
 pub use work::{Ending, Halt, Open, Step};

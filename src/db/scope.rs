@@ -1,6 +1,7 @@
 //! The scope of a transaction: in whose rooms it runs, as whom, and what it may do there.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,32 @@ pub enum Seat {
     Owner,
 }
 
+/// The request that a change comes from, for the audit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Its id.
+    pub request_id: Arc<str>,
+    /// The client's address.
+    pub address: IpAddr,
+}
+
+/// Who works on the platform itself: an operator, somebody at the command line, the service.
+#[derive(Debug, Clone)]
+pub struct By {
+    /// How the journal and the audit call him.
+    pub name: String,
+    /// The request, if there is one.
+    pub origin: Option<Origin>,
+}
+
+impl By {
+    /// `BEGIN` with what the audit says of all changes that follow, one message.
+    pub(super) fn prelude(&self) -> String {
+        let origin = self.origin.as_ref().map_or_else(String::new, |o| format!("{} {}", o.request_id, o.address));
+        format!("begin; set local app.actor = {}; set local app.origin = {}", literal(&self.name), literal(&origin))
+    }
+}
+
 /// Who acts, and what they were granted.
 #[derive(Debug, Clone)]
 pub struct Acting {
@@ -46,12 +73,20 @@ pub struct Acting {
     pub user: Option<Uuid>,
     /// Granted permission codes, comma-separated; a checked alphabet.
     pub permissions: Arc<str>,
+    /// Where it comes from; none for what the service does by itself.
+    pub origin: Option<Origin>,
 }
 
 impl Acting {
     /// The service itself, with every permission.
     pub fn service() -> Self {
-        Self { user: None, permissions: "*".into() }
+        Self { user: None, permissions: "*".into(), origin: None }
+    }
+
+    /// The same because of a request.
+    #[must_use]
+    pub fn on(self, origin: Option<Origin>) -> Self {
+        Self { origin, ..self }
     }
 }
 
@@ -116,6 +151,9 @@ impl Scope {
         if let Some(user) = self.acting.user {
             let _ = write!(sql, "; set local app.user_id = '{user}'");
         }
+        if let Some(Origin { request_id, address }) = self.acting.origin.as_ref().filter(|_| !self.read_only) {
+            let _ = write!(sql, "; set local app.origin = {}", literal(&format!("{request_id} {address}")));
+        }
         if let Some(action) = &self.action {
             let _ = write!(sql, "; set local app.action = '{}'", action.as_str());
         }
@@ -140,9 +178,15 @@ pub(super) mod tests {
 
     #[test]
     fn the_prelude_sets_everything_transaction_locally() {
-        let acting = Acting { user: Some(Uuid::from_u128(9)), permissions: "deals.view,crm.scope.all".into() };
-        let scope = Scope::read(acme(), Seat::Tenant, acting, Duration::from_secs(5));
+        let acting = Acting {
+            user: Some(Uuid::from_u128(9)),
+            permissions: "deals.view,crm.scope.all".into(),
+            origin: Some(Origin { request_id: "r-1".into(), address: [127, 0, 0, 1].into() }),
+        };
+        let scope = Scope::write(acme(), Seat::Tenant, acting.clone(), Duration::from_secs(5));
         let session = SessionDefaults { statement_timeout: Duration::from_secs(9), timezone: "UTC" };
+        assert!(scope.prelude(&session).ends_with("; set local app.origin = 'r-1 127.0.0.1'"));
+        let scope = Scope::read(acme(), Seat::Tenant, acting, Duration::from_secs(5));
         insta::assert_snapshot!(scope.prelude(&session).replace("; ", ";\n"), @r#"
         begin read only;
         set local role "insula_t_acme";

@@ -6,6 +6,7 @@ use tokio_postgres::types::ToSql;
 
 use super::Failure;
 use super::pool::Lease;
+use super::scope::By;
 use crate::error::Result;
 
 /// Values of a statement of ours.
@@ -106,6 +107,11 @@ impl Control {
     /// Begins a transaction on this connection.
     pub async fn begin(self) -> Result<Transaction> {
         Transaction::begin(self.lease, None, "begin").await
+    }
+
+    /// The same in the name of somebody.
+    pub async fn begin_by(self, by: &By) -> Result<Transaction> {
+        Transaction::begin(self.lease, None, &by.prelude()).await
     }
 
     /// Takes the session's advisory lock `key`; it ends with [`Control::unlock`] or with the connection, which is

@@ -1,6 +1,5 @@
 //! Signing in, signing up, and what the caller is and has.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -11,13 +10,15 @@ use serde::Deserialize;
 use serde_json::json as object;
 
 use super::error::Problem;
-use super::extract::{Reached, SignedIn};
+use super::extract::Reached;
 use super::front::Context;
 use super::json::{Json, json};
 use super::metadata::grants;
+use crate::access::Caller;
 use crate::app::App;
 use crate::auth::{Client, Credentials, normal_email, password};
 use crate::config::{self, SignupMode};
+use crate::db::{By, Origin};
 use crate::docs;
 use crate::error::{Error, Result};
 use crate::ident::Subdomain;
@@ -31,9 +32,11 @@ pub async fn login(
     State(app): State<Arc<App>>,
     Reached(tenant): Reached,
     client: Client,
+    Extension(context): Extension<Context>,
     Json(credentials): Json<Credentials>,
 ) -> Answer {
-    if let Some(address) = client.address {
+    context.sign_in_of(&credentials.email);
+    if let Some(address) = client.address() {
         app.limits.caller(tenant.id, address)?;
     }
     let signed_in = app.authenticator.sign_in(&tenant, credentials, &client).await?;
@@ -59,14 +62,14 @@ pub async fn refresh(
 }
 
 /// `POST /api/v1/auth/logout`: the end of this session.
-pub async fn logout(State(app): State<Arc<App>>, SignedIn { tenant, session }: SignedIn) -> Answer {
-    app.sessions.end(&tenant, &session, false).await?;
+pub async fn logout(State(app): State<Arc<App>>, caller: Caller) -> Answer {
+    app.sessions.end(&caller, false).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// `POST /api/v1/auth/logout-all`: the end of all sessions of the caller.
-pub async fn logout_all(State(app): State<Arc<App>>, SignedIn { tenant, session }: SignedIn) -> Answer {
-    app.sessions.end(&tenant, &session, true).await?;
+pub async fn logout_all(State(app): State<Arc<App>>, caller: Caller) -> Answer {
+    app.sessions.end(&caller, true).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -81,23 +84,23 @@ pub struct Change {
 /// `POST /api/v1/me/password`: another password and new tokens; the caller's other sessions end.
 pub async fn change_password(
     State(app): State<Arc<App>>,
-    SignedIn { tenant, session }: SignedIn,
+    caller: Caller,
     Extension(context): Extension<Context>,
     Json(Change { old_password, password }): Json<Change>,
 ) -> Answer {
-    app.limits.caller(tenant.id, context.address)?;
-    let signed_in = app.authenticator.change_password(&tenant, &session, old_password, password).await?;
+    app.limits.caller(caller.tenant.id, context.address)?;
+    let signed_in = app.authenticator.change_password(&caller, old_password, password).await?;
     Ok(json(StatusCode::OK, &signed_in)?)
 }
 
 /// `GET /api/v1/me/permissions`: what the caller may do with everything that his modules offer.
-pub async fn permissions(State(app): State<Arc<App>>, signed_in: SignedIn) -> Answer {
-    let grants = grants(&app, &signed_in).await?;
+pub async fn permissions(State(app): State<Arc<App>>, caller: Caller) -> Answer {
+    let grants = grants(&app, &caller).await?;
     Ok(json(StatusCode::OK, &docs::permissions(app.engine.catalog(), &grants))?)
 }
 
 /// `GET /api/v1/me`
-pub async fn me(SignedIn { tenant, session }: SignedIn) -> Answer {
+pub async fn me(Caller { tenant, session, .. }: Caller) -> Answer {
     let body = object!({
         "object": "user",
         "id": session.user,
@@ -112,7 +115,7 @@ pub async fn me(SignedIn { tenant, session }: SignedIn) -> Answer {
 }
 
 /// `GET /api/v1/modules`
-pub async fn modules(State(app): State<Arc<App>>, SignedIn { tenant, .. }: SignedIn) -> Answer {
+pub async fn modules(State(app): State<Arc<App>>, Caller { tenant, .. }: Caller) -> Answer {
     let entitlements = app.gate.entitlements(tenant.id).await?;
     let data: Vec<_> = entitlements.visible().collect();
     Ok(json(StatusCode::OK, &object!({ "object": "list", "data": data }))?)
@@ -143,7 +146,7 @@ pub async fn signup(
     if app.config.signup.mode == SignupMode::Closed {
         return Err(Error::forbidden("New accounts are made by our staff only.").into());
     }
-    let (new, password) = form.check(&app.config.signup, context.address)?;
+    let (new, password) = form.check(&app.config.signup, context.origin())?;
     let place = app.signups.admit(context.address)?;
     // The place is held by the work, which goes on when the caller goes away.
     let work = async move {
@@ -156,7 +159,7 @@ pub async fn signup(
 
 impl Signup {
     /// The whole form, before it has cost anything.
-    fn check(self, settings: &config::Signup, address: IpAddr) -> Result<(NewTenant, String)> {
+    fn check(self, settings: &config::Signup, origin: Origin) -> Result<(NewTenant, String)> {
         let subdomain = Subdomain::new(&self.subdomain);
         let owner = Owner {
             email: normal_email(&self.email),
@@ -175,7 +178,7 @@ impl Signup {
             plan: settings.plan.clone(),
             term: Term::Trial(settings.trial_days),
             owner,
-            actor: format!("signup {address}"),
+            by: By { name: "signup".to_owned(), origin: Some(origin) },
         };
         Ok((new, self.password))
     }

@@ -6,9 +6,8 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::error::Problem;
-use super::extract::SignedIn;
 use super::incoming::Incoming;
-use crate::access::Right;
+use crate::access::{Caller, Right};
 use crate::app::App;
 use crate::error::{Error, Kind, Result};
 use crate::resource::{Batch, Part, Returning, Wish, inside};
@@ -17,13 +16,13 @@ use crate::resource::{Batch, Part, Returning, Wish, inside};
 const HERE: [&str; 2] = ["return", "tx"];
 
 /// All of it happens, or nothing: every refusal that needs no look at the rows comes before a connection is taken.
-pub async fn batch(State(app): State<Arc<App>>, signed_in: SignedIn, incoming: Incoming) -> Result<Response, Problem> {
+pub async fn batch(State(app): State<Arc<App>>, caller: Caller, incoming: Incoming) -> Result<Response, Problem> {
     let prefer = incoming.prefer(&HERE)?;
     let batch: Batch = incoming.shape()?;
     batch.check()?;
     let mut planned = Planned { right: None, parts: Vec::new(), refused: None };
     for (at, wish) in batch.requests.iter().enumerate() {
-        match plan(&app, &signed_in, wish, prefer.returning()).await {
+        match plan(&app, &caller, wish, prefer.returning()).await {
             Ok((right, part)) => planned.add(right, part),
             Err(error) => planned.refuse(inside(error, at)),
         }
@@ -32,9 +31,9 @@ pub async fn batch(State(app): State<Arc<App>>, signed_in: SignedIn, incoming: I
     incoming.run_all(&app, &right, parts, true, &prefer).await
 }
 
-async fn plan(app: &App, signed_in: &SignedIn, wish: &Wish, returning: Returning) -> Result<(Right, Part)> {
+async fn plan(app: &App, caller: &Caller, wish: &Wish, returning: Returning) -> Result<(Right, Part)> {
     let addressed = wish.address(app.engine.catalog())?;
-    let right = signed_in.right_to_all(app, &addressed.resource.module, &addressed.permissions).await?;
+    let right = caller.right_to_all(app, &addressed.resource.module, &addressed.permissions).await?;
     Ok((right, wish.plan(&addressed, returning)?))
 }
 

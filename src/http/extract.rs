@@ -12,10 +12,11 @@ use serde::de::DeserializeOwned;
 
 use super::error::Problem;
 use super::front::Context;
-use crate::access::{Excess, OwnRight, Right, Session, Standing, Taken};
+use crate::access::{Caller, Excess, OwnRight, Right, Standing, Taken};
 use crate::app::App;
 use crate::auth::token::{Audience, Claims, unauthenticated};
 use crate::auth::{Client, Operator};
+use crate::db::By;
 use crate::error::{Error, Kind, Result};
 use crate::pack::{Action, Method, Report, Resource, Verb};
 use crate::tenant::{Host, Named, Tenant};
@@ -25,14 +26,6 @@ const PEOPLE: &str = "system_admin";
 
 /// The tenant that a public request means.
 pub struct Reached(pub Arc<Tenant>);
-
-/// A user of a tenant, signed in.
-pub struct SignedIn {
-    /// Where.
-    pub tenant: Arc<Tenant>,
-    /// Who.
-    pub session: Arc<Session>,
-}
 
 /// The right of whoever is signed in to what is his own.
 pub struct Own(pub OwnRight);
@@ -76,7 +69,7 @@ pub struct AllowedReport {
 pub struct Staff(pub Operator);
 
 /// An operator who may change tenants.
-pub struct TenantAdmin(pub Operator);
+pub struct TenantAdmin(pub By);
 
 /// Parts of the path; what is not UTF-8 is refused as a problem.
 pub struct InPath<T>(pub T);
@@ -152,7 +145,7 @@ async fn resolve(parts: &Parts, app: &App, claims: Option<&Claims>) -> Result<Ar
         claim: claims.and_then(|claims| claims.tid),
     };
     let tenant = named.resolve(&app.tenants).await?;
-    let _ = context(parts)?.notes.tenant.set(tenant.subdomain.clone());
+    let _ = context(parts)?.notes.tenant.set(tenant.clone());
     Ok(tenant)
 }
 
@@ -166,7 +159,7 @@ impl FromRequestParts<Arc<App>> for Reached {
     }
 }
 
-impl FromRequestParts<Arc<App>> for SignedIn {
+impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
@@ -189,19 +182,19 @@ impl FromRequestParts<Arc<App>> for SignedIn {
             counted(app.limits.key(claims.sid), &notes.key_standing)?;
             counted(app.limits.tenant(tenant.id), &notes.tenant_standing)?;
         }
-        Ok(Self { tenant, session })
+        Ok(Self { tenant, session, origin: context(parts)?.origin() })
     }
 }
 
-impl SignedIn {
+impl Caller {
     async fn right(self, app: &App, module: &str, permission: &str) -> Result<Right> {
-        Right::to(permission, module, self.tenant, self.session, &app.gate).await
+        Right::to(permission, module, self, &app.gate).await
     }
 
     /// The right to what needs several permissions of one module.
     pub async fn right_to_all(&self, app: &App, module: &str, permissions: &[&str]) -> Result<Right> {
         let (first, others) = permissions.split_first().ok_or_else(|| Error::internal("a right to nothing"))?;
-        let right = Right::to(first, module, self.tenant.clone(), self.session.clone(), &app.gate).await?;
+        let right = Right::to(first, module, self.clone(), &app.gate).await?;
         others.iter().try_for_each(|permission| right.also(permission, module))?;
         Ok(right)
     }
@@ -211,8 +204,8 @@ impl FromRequestParts<Arc<App>> for Own {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let SignedIn { tenant, session } = SignedIn::from_request_parts(parts, app).await?;
-        Ok(Self(OwnRight::new(PEOPLE, tenant, session, &app.gate).await?))
+        let caller = Caller::from_request_parts(parts, app).await?;
+        Ok(Self(OwnRight::new(PEOPLE, caller, &app.gate).await?))
     }
 }
 
@@ -281,9 +274,9 @@ impl<V: OnResource> FromRequestParts<Arc<App>> for Allowed<V> {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
-        let signed_in = SignedIn::from_request_parts(parts, app).await?;
+        let caller = Caller::from_request_parts(parts, app).await?;
         let resource = resource(app, &path(parts, "resource").await?)?;
-        let right = signed_in.right(app, &resource.module, resource.permission(V::VERB)).await?;
+        let right = caller.right(app, &resource.module, resource.permission(V::VERB)).await?;
         if !resource.methods.contains(&V::METHOD) {
             return Err(not_offered(parts, &resource).await?);
         }
@@ -295,7 +288,7 @@ impl FromRequestParts<Arc<App>> for AllowedReplacement {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
-        let signed_in = SignedIn::from_request_parts(parts, app).await?;
+        let caller = Caller::from_request_parts(parts, app).await?;
         let resource = resource(app, &path(parts, "resource").await?)?;
         let [create, edit] = [Verb::Create, Verb::Edit].map(|verb| resource.permission(verb));
         let permissions = match (parts.headers.contains_key(IF_MATCH), parts.headers.contains_key(IF_NONE_MATCH)) {
@@ -303,7 +296,7 @@ impl FromRequestParts<Arc<App>> for AllowedReplacement {
             (false, true) => vec![create],
             (false, false) => vec![create, edit],
         };
-        let right = signed_in.right_to_all(app, &resource.module, &permissions).await?;
+        let right = caller.right_to_all(app, &resource.module, &permissions).await?;
         if !resource.replaceable() {
             return Err(not_offered(parts, &resource).await?);
         }
@@ -315,12 +308,12 @@ impl FromRequestParts<Arc<App>> for AllowedAction {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let signed_in = SignedIn::from_request_parts(parts, app).await?;
+        let caller = Caller::from_request_parts(parts, app).await?;
         let resource = resource(app, &path(parts, "resource").await?)?;
         // `transfer-ownership` reads better in an address, `transfer_ownership` is a name in SQL.
         let name = path(parts, "action").await?.replace('-', "_");
         let action = resource.actions.get(&name).cloned().ok_or_else(Error::not_found)?;
-        let right = signed_in.right(app, &resource.module, &action.permission).await?;
+        let right = caller.right(app, &resource.module, &action.permission).await?;
         Ok(Self { right, resource, action })
     }
 }
@@ -329,10 +322,10 @@ impl FromRequestParts<Arc<App>> for AllowedReport {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let signed_in = SignedIn::from_request_parts(parts, app).await?;
+        let caller = Caller::from_request_parts(parts, app).await?;
         let name = path(parts, "report").await?;
         let report = app.engine.catalog().report(&name).cloned().ok_or_else(Error::not_found)?;
-        let right = signed_in.right(app, &report.module, &report.permission).await?;
+        let right = caller.right(app, &report.module, &report.permission).await?;
         Ok(Self { right, report })
     }
 }
@@ -354,7 +347,8 @@ impl FromRequestParts<Arc<App>> for TenantAdmin {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let Staff(operator) = Staff::from_request_parts(parts, app).await?;
         if operator.role.may_change_tenants() {
-            return Ok(Self(operator));
+            let (name, origin) = (format!("operator {}", operator.email), Some(context(parts)?.origin()));
+            return Ok(Self(By { name, origin }));
         }
         Err(Error::forbidden("Your role does not allow this.")
             .hint("It needs an operator of role owner or support.")
@@ -377,6 +371,6 @@ impl FromRequestParts<Arc<App>> for Client {
     async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Problem> {
         let agent = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
         let agent = agent.map(|text| text.chars().take(200).collect());
-        Ok(Self { agent, address: Some(context(parts)?.address) })
+        Ok(Self { agent, origin: Some(context(parts)?.origin()) })
     }
 }

@@ -19,13 +19,21 @@ use super::error::{Problem, render};
 use super::peer::Proxies;
 use crate::access::Standing;
 use crate::app::App;
+use crate::audit::Refusal;
+use crate::db::Origin;
 use crate::error::{Error, Kind, Result};
 use crate::telemetry::metrics::{Gauge, RequestLabels};
-use crate::tenant::Host;
+use crate::tenant::{Host, Tenant};
 
 static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Characters of a path that the audit keeps.
+const LONGEST_PATH: usize = 200;
+
+/// Characters of what somebody says who he is.
+const LONGEST_SUBJECT: usize = 254;
 
 /// What the boundary knows of a request.
 #[derive(Debug, Clone)]
@@ -34,15 +42,31 @@ pub struct Context {
     pub host: Host,
     /// The client.
     pub address: IpAddr,
+    /// Its id, ours or the caller's.
+    pub request_id: Arc<str>,
     /// What the log line says of it.
     pub notes: Arc<Notes>,
+}
+
+impl Context {
+    /// Notes who somebody says he is, for the audit of failed attempts.
+    pub fn sign_in_of(&self, email: &str) {
+        let _ = self.notes.subject.set(email.chars().take(LONGEST_SUBJECT).collect());
+    }
+
+    /// Where changes come from, for the audit.
+    pub fn origin(&self) -> Origin {
+        Origin { request_id: self.request_id.clone(), address: self.address }
+    }
 }
 
 /// What is found out on the way in, for the one log line on the way out.
 #[derive(Debug, Default)]
 pub struct Notes {
-    /// Subdomain of the tenant.
-    pub tenant: OnceLock<String>,
+    /// The tenant.
+    pub tenant: OnceLock<Arc<Tenant>>,
+    /// Who somebody said he was when he signed in.
+    pub subject: OnceLock<String>,
     /// Key of the user or operator.
     pub actor: OnceLock<Uuid>,
     /// What is left of the tenant's quota.
@@ -73,10 +97,11 @@ impl Front {
         let began = Instant::now();
         let address = self.proxies.client(peer, request.headers());
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let request_id = request_id(request.headers());
+        let request_id: Arc<str> = request_id(request.headers()).into();
         let notes = Arc::new(Notes::default());
         let _in_flight = InFlight::enter(&self.app.metrics.in_flight);
-        let guarded = AssertUnwindSafe(self.dispatch(request, address, notes.clone())).catch_unwind();
+        let asked = (address, request_id.clone(), notes.clone());
+        let guarded = AssertUnwindSafe(self.dispatch(request, asked)).catch_unwind();
         let outcome = tokio::time::timeout(self.timeout, guarded).await;
         let mut response = match outcome {
             Ok(Ok(response)) => response,
@@ -89,6 +114,10 @@ impl Front {
         if let Some(Problem(error)) = response.extensions_mut().remove() {
             let allow = response.headers_mut().remove(header::ALLOW);
             log(&error, &line);
+            if let Some(refusal) = line.refusal(&error, &route) {
+                let place = notes.tenant.get().map(|tenant| tenant.place.clone());
+                self.app.refusals.note(place, refusal, Origin { request_id: request_id.clone(), address });
+            }
             response = render(&error, &self.app.config.domain, &path, &request_id);
             if let Some(allow) = allow {
                 response.headers_mut().insert(header::ALLOW, allow);
@@ -103,13 +132,17 @@ impl Front {
         response
     }
 
-    async fn dispatch(&self, mut request: Request<Body>, address: IpAddr, notes: Arc<Notes>) -> Response {
+    async fn dispatch(
+        &self,
+        mut request: Request<Body>,
+        (address, request_id, notes): (IpAddr, Arc<str>, Arc<Notes>),
+    ) -> Response {
         let host = match authority(request.uri(), request.headers()) {
             Ok(authority) => Host::parse(authority, &self.app.config.domain),
             Err(error) => return Problem::from(error).into_response(),
         };
         let router = if host == Host::Admin { &self.operator } else { &self.tenant };
-        request.extensions_mut().insert(Context { host, address, notes });
+        request.extensions_mut().insert(Context { host, address, request_id, notes });
         match router.clone().oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},
@@ -189,7 +222,7 @@ struct Line<'a> {
 
 impl Line<'_> {
     fn tenant(&self) -> &str {
-        self.notes.tenant.get().map_or("", String::as_str)
+        self.notes.tenant.get().map_or("", |tenant| &tenant.subdomain)
     }
 
     /// Every request at debug level: proxies write access logs, `/metrics` counts.
@@ -197,6 +230,20 @@ impl Line<'_> {
         let Self { method, path, request_id, notes } = self;
         let took_us = took.as_micros();
         tracing::debug!(%method, path, status, took_us, request_id, tenant = self.tenant(), actor = ?notes.actor.get(), "answered");
+    }
+}
+
+impl Line<'_> {
+    /// What the audit says of a refusal: somebody who is known may not do this, or has not proven who he is.
+    fn refusal(&self, error: &Error, route: &str) -> Option<Refusal> {
+        let (actor, subject) = (self.notes.actor.get().copied(), self.notes.subject.get().cloned());
+        let action = match (error.kind(), &actor, &subject) {
+            (Kind::Forbidden, Some(_), _) => "refused",
+            (Kind::Unauthenticated | Kind::Forbidden | Kind::TooMany, None, Some(_)) => "sign_in_failed",
+            _ => return None,
+        };
+        let (route, path) = (format!("{} {route}", self.method), self.path.chars().take(LONGEST_PATH).collect());
+        Some(Refusal { action, actor, subject, route, path, code: error.code().to_owned() })
     }
 }
 

@@ -10,10 +10,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::error::Problem;
-use super::extract::{Allowed, AllowedReport, Listing, Reached, SignedIn, Staff};
+use super::extract::{Allowed, AllowedReport, Listing, Reached, Staff};
 use super::front::Context;
 use super::json::{json, json_text};
 use super::routes::{Route, operator_routes, tenant_routes};
+use crate::access::Caller;
 use crate::app::App;
 use crate::docs::{self, Document, Endpoint, Grants, Reader};
 use crate::error::{Error, Result};
@@ -22,20 +23,20 @@ use crate::tenant::Host;
 type Answer = Result<Response<Body>, Problem>;
 
 /// `GET /api/v1`
-pub async fn directory(State(app): State<Arc<App>>, signed_in: SignedIn) -> Answer {
-    let grants = grants(&app, &signed_in).await?;
+pub async fn directory(State(app): State<Arc<App>>, caller: Caller) -> Answer {
+    let grants = grants(&app, &caller).await?;
     Ok(json(StatusCode::OK, &docs::directory(app.engine.catalog(), &grants))?)
 }
 
 /// What the caller may do.
-pub async fn grants(app: &App, SignedIn { tenant, session }: &SignedIn) -> Result<Grants> {
+pub async fn grants(app: &App, Caller { tenant, session, .. }: &Caller) -> Result<Grants> {
     let entitlements = app.gate.entitlements(tenant.id).await?;
     Ok(Grants::new(entitlements.enabled(), session.permissions.clone()))
 }
 
 /// `GET /api/v1/{resource}/schema`
-pub async fn schema(State(app): State<Arc<App>>, signed_in: SignedIn, allowed: Allowed<Listing>) -> Answer {
-    let grants = grants(&app, &signed_in).await?;
+pub async fn schema(State(app): State<Arc<App>>, caller: Caller, allowed: Allowed<Listing>) -> Answer {
+    let grants = grants(&app, &caller).await?;
     Ok(json(StatusCode::OK, &docs::resource_schema(app.engine.catalog(), &grants, &allowed.resource))?)
 }
 
@@ -70,8 +71,8 @@ impl FromRequestParts<Arc<App>> for TenantFace {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         if parts.headers.contains_key(AUTHORIZATION) {
-            let signed_in = SignedIn::from_request_parts(parts, app).await?;
-            return Ok(Self(Reader::User(grants(app, &signed_in).await?)));
+            let caller = Caller::from_request_parts(parts, app).await?;
+            return Ok(Self(Reader::User(grants(app, &caller).await?)));
         }
         if parts.extensions.get::<Context>().is_some_and(|context| context.host == Host::Neutral) {
             return Ok(Self(Reader::Visitor));

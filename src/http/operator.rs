@@ -32,6 +32,7 @@ pub async fn login(
     Json(credentials): Json<Credentials>,
 ) -> Answer {
     app.limits.operator(context.address)?;
+    context.sign_in_of(&credentials.email);
     Ok(json(StatusCode::OK, &app.authenticator.sign_in_operator(credentials).await?)?)
 }
 
@@ -109,7 +110,7 @@ fn owner_name() -> String {
 /// `POST /api/v1/tenants`
 pub async fn tenant_create(
     State(app): State<Arc<App>>,
-    TenantAdmin(operator): TenantAdmin,
+    TenantAdmin(by): TenantAdmin,
     Json(form): Json<NewTenantForm>,
 ) -> Answer {
     let password_hash = match form.password {
@@ -122,7 +123,7 @@ pub async fn tenant_create(
         plan: form.plan,
         term: form.trial_days.map_or(Term::Active, Term::Trial),
         owner: Owner { email: form.email, first_name: form.first_name, last_name: form.last_name, password_hash },
-        actor: actor(&operator.email),
+        by,
     };
     let made = ops::tenant_create(&app.platform, new).await?;
     app.tenants.forget_new(made.id, &made.subdomain);
@@ -143,12 +144,12 @@ pub struct Reason {
 /// `POST /api/v1/tenants/{id}/actions/suspend`
 pub async fn suspend(
     State(app): State<Arc<App>>,
-    TenantAdmin(operator): TenantAdmin,
+    TenantAdmin(by): TenantAdmin,
     InPath(id): InPath<String>,
     Json(form): Json<Reason>,
 ) -> Answer {
     let id = tenant_key(&id)?;
-    ops::tenant_suspend(&app.platform, id, &form.reason, &actor(&operator.email)).await?;
+    ops::tenant_suspend(&app.platform, id, &form.reason, &by).await?;
     app.tenants.forget(id);
     show(&app, id).await
 }
@@ -156,12 +157,12 @@ pub async fn suspend(
 /// `POST /api/v1/tenants/{id}/actions/resume`
 pub async fn resume(
     State(app): State<Arc<App>>,
-    TenantAdmin(operator): TenantAdmin,
+    TenantAdmin(by): TenantAdmin,
     InPath(id): InPath<String>,
     Json(form): Json<Reason>,
 ) -> Answer {
     let id = tenant_key(&id)?;
-    ops::tenant_resume(&app.platform, id, &form.reason, &actor(&operator.email)).await?;
+    ops::tenant_resume(&app.platform, id, &form.reason, &by).await?;
     app.tenants.forget(id);
     show(&app, id).await
 }
@@ -169,11 +170,11 @@ pub async fn resume(
 /// `PUT /api/v1/tenants/{id}/modules/{code}`
 pub async fn module_enable(
     State(app): State<Arc<App>>,
-    TenantAdmin(operator): TenantAdmin,
+    TenantAdmin(by): TenantAdmin,
     InPath((id, code)): InPath<(String, String)>,
 ) -> Answer {
     let tenant = find(&app, &id).await?;
-    ops::module_enable(&app.platform, &tenant, &code, &actor(&operator.email)).await?;
+    ops::module_enable(&app.platform, &tenant, &code, &by).await?;
     app.gate.forget(tenant.id);
     let entitlements = app.gate.entitlements(tenant.id).await?;
     let module = entitlements.visible().find(|entitlement| entitlement.code == code);
@@ -183,11 +184,11 @@ pub async fn module_enable(
 /// `DELETE /api/v1/tenants/{id}/modules/{code}`
 pub async fn module_disable(
     State(app): State<Arc<App>>,
-    TenantAdmin(operator): TenantAdmin,
+    TenantAdmin(by): TenantAdmin,
     InPath((id, code)): InPath<(String, String)>,
 ) -> Answer {
     let tenant = find(&app, &id).await?;
-    ops::module_disable(&app.platform, &tenant, &code, &actor(&operator.email)).await?;
+    ops::module_disable(&app.platform, &tenant, &code, &by).await?;
     app.gate.forget(tenant.id);
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -198,8 +199,4 @@ async fn find(app: &App, id: &str) -> Result<Arc<Tenant>> {
 
 fn tenant_key(text: &str) -> Result<Uuid> {
     text.parse().map_err(|_| tenant_not_found())
-}
-
-fn actor(email: &str) -> String {
-    format!("operator {email}")
 }

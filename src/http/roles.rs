@@ -12,10 +12,10 @@ use serde_json::json as object;
 use uuid::Uuid;
 
 use super::error::Problem;
-use super::extract::{InPath, SignedIn};
+use super::extract::InPath;
 use super::json::{Json, json};
 use super::metadata::grants as grants_of;
-use crate::access::{Right, RoleGrants};
+use crate::access::{Caller, Right, RoleGrants};
 use crate::app::App;
 use crate::docs::{self, Grants};
 use crate::error::{Error, Result, nearest};
@@ -36,9 +36,9 @@ impl FromRequestParts<Arc<App>> for ManagesRoles {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let signed_in = SignedIn::from_request_parts(parts, app).await?;
-        let right = signed_in.right_to_all(app, ROLES.0, &[ROLES.1]).await?;
-        Ok(Self { right, modules: grants_of(app, &signed_in).await? })
+        let caller = Caller::from_request_parts(parts, app).await?;
+        let right = caller.right_to_all(app, ROLES.0, &[ROLES.1]).await?;
+        Ok(Self { right, modules: grants_of(app, &caller).await? })
     }
 }
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::provision::{NewTenant, Owner, Term, tenant_create};
 use super::{Platform, modules};
 use crate::auth::{new_owner_sql, operator_create, password::PasswordHasher};
-use crate::db::Place;
+use crate::db::{By, Place};
 use crate::error::{Error, Result};
 use crate::ident::Subdomain;
 use crate::tenant::Tenants;
@@ -139,7 +139,7 @@ async fn create(platform: &Platform, plot: &Plot, hash: &str) -> Result<Arc<Plac
         plan: plot.plan.to_owned(),
         term: Term::Active,
         owner,
-        actor: "demo".to_owned(),
+        by: By { name: "demo".to_owned(), origin: None },
     };
     Ok(tenant_create(platform, new).await?.place)
 }

@@ -4,23 +4,24 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::Platform;
+use crate::db::By;
 use crate::error::{Error, Result};
 use crate::tenant::tenant_not_found;
 
 /// Closes a tenant; every process refuses it within a second.
-pub async fn tenant_suspend(platform: &Platform, tenant: Uuid, reason: &str, actor: &str) -> Result<()> {
+pub async fn tenant_suspend(platform: &Platform, tenant: Uuid, reason: &str, by: &By) -> Result<()> {
     if reason.trim().is_empty() {
         return Err(Error::validation().field("#/reason", "required", "is required: the customer will ask why"));
     }
     let change = Change { kind: "tenant.suspend", from: "active", to: "suspended", reason: Some(reason.trim()) };
-    change.make(platform, tenant, actor).await
+    change.make(platform, tenant, by).await
 }
 
 /// Opens a suspended tenant again; a reason is welcome.
-pub async fn tenant_resume(platform: &Platform, tenant: Uuid, reason: &str, actor: &str) -> Result<()> {
+pub async fn tenant_resume(platform: &Platform, tenant: Uuid, reason: &str, by: &By) -> Result<()> {
     let reason = Some(reason.trim()).filter(|reason| !reason.is_empty());
     let change = Change { kind: "tenant.resume", from: "suspended", to: "active", reason };
-    change.make(platform, tenant, actor).await
+    change.make(platform, tenant, by).await
 }
 
 struct Change<'a> {
@@ -32,7 +33,7 @@ struct Change<'a> {
 
 impl Change<'_> {
     /// The new state and its row in `public.operations`, in one statement.
-    async fn make(&self, platform: &Platform, tenant: Uuid, actor: &str) -> Result<()> {
+    async fn make(&self, platform: &Platform, tenant: Uuid, by: &By) -> Result<()> {
         let sql = "with changed as (
               update public.tenants
               set state = $3, suspended_reason = case when $3 = 'suspended' then $4 end
@@ -42,11 +43,11 @@ impl Change<'_> {
             select $5, $1, subdomain, 'succeeded', $6, $7, now() from changed";
         let Self { kind, from, to, reason } = self;
         let input = json!({ "reason": reason });
-        let mut control = platform.database.control().await?;
-        if control.execute(sql, &[&tenant, from, to, reason, kind, &input, &actor]).await? == 1 {
-            return Ok(());
+        let mut tx = platform.database.control().await?.begin_by(by).await?;
+        if tx.execute(sql, &[&tenant, from, to, reason, kind, &input, &by.name]).await? == 1 {
+            return Ok(tx.commit().await?);
         }
-        let row = control.query_opt("select state from public.tenants where id = $1", &[&tenant]).await?;
+        let row = tx.query_opt("select state from public.tenants where id = $1", &[&tenant]).await?;
         let state: String = row.ok_or_else(tenant_not_found)?.get(0);
         Err(Error::conflict(format!("The tenant is {state}, not {from}.")))
     }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{Platform, modules};
 use crate::db::{BucketId, Place};
 use crate::error::Result;
-use crate::pack::install_sql;
+use crate::pack::{audit_sql, install_sql};
 use crate::tenant::place_of;
 
 /// A pack that a tenant lacks or has in an old version.
@@ -82,6 +82,7 @@ async fn migrate_tenant(platform: &Platform, items: &[Pending]) -> Result<()> {
             packs.push(pack);
         }
     }
+    sql.push_str(&audit_sql(&platform.catalog));
     sql.push_str(modules::LEAVE_SEAT);
     tx.batch(&sql).await?;
     modules::record_versions(&mut tx, place.tenant, &packs).await?;

@@ -5,9 +5,9 @@ use std::time::SystemTime;
 use uuid::Uuid;
 
 use super::Platform;
-use crate::db::{Failure, Place, Transaction};
+use crate::db::{By, Failure, Place, Transaction};
 use crate::error::{Error, Kind, Result, nearest};
-use crate::pack::{Catalog, Pack, disable_sql, enable_sql, install_sql, no_rights_sql};
+use crate::pack::{Catalog, Pack, audit_sql, disable_sql, enable_sql, install_sql, no_rights_sql};
 use crate::tenant::{State, Tenant, tenant_not_found};
 
 /// Ends what [`seat_sql`] began, in the same transaction.
@@ -71,9 +71,9 @@ pub(super) async fn lock_tenant(tx: &mut Transaction, tenant: Uuid) -> Result<()
 
 /// Switches a module on: a subscription to it where the plan does not hold it, and its packs in the tenant's schema,
 /// in one transaction.
-pub async fn module_enable(platform: &Platform, tenant: &Tenant, module: &str, actor: &str) -> Result<()> {
+pub async fn module_enable(platform: &Platform, tenant: &Tenant, module: &str, by: &By) -> Result<()> {
     has_schema(tenant)?;
-    let mut tx = platform.database.control().await?.begin().await?;
+    let mut tx = platform.database.control().await?.begin_by(by).await?;
     tx.take_time().await?;
     lock_tenant(&mut tx, tenant.id).await?;
     known(&mut tx, module).await?;
@@ -94,7 +94,7 @@ pub async fn module_enable(platform: &Platform, tenant: &Tenant, module: &str, a
         where not exists (select from public.tenant_entitlements($1, $3) e where e.module_code = $2 and e.enabled)";
     tx.execute(add, &[&tenant.id, &module, &SystemTime::now()]).await?;
     install_missing(platform, &mut tx, tenant, module).await?;
-    history(&mut tx, tenant.id, "module.enabled", module, actor).await?;
+    history(&mut tx, tenant.id, "module.enabled", module, &by.name).await?;
     Ok(tx.commit().await?)
 }
 
@@ -111,6 +111,7 @@ async fn install_missing(platform: &Platform, tx: &mut Transaction, tenant: &Ten
             added.push(pack);
         }
     }
+    sql.push_str(&audit_sql(&platform.catalog));
     sql.push_str(LEAVE_SEAT);
     tx.batch(&sql).await?;
     Ok(record_versions(tx, tenant.id, &added).await?)
@@ -138,9 +139,9 @@ pub(super) async fn give_rights(platform: &Platform, tx: &mut Transaction, place
 }
 
 /// Switches a module off: its tables stay and can only be read.
-pub async fn module_disable(platform: &Platform, tenant: &Tenant, module: &str, actor: &str) -> Result<()> {
+pub async fn module_disable(platform: &Platform, tenant: &Tenant, module: &str, by: &By) -> Result<()> {
     has_schema(tenant)?;
-    let mut tx = platform.database.control().await?.begin().await?;
+    let mut tx = platform.database.control().await?.begin_by(by).await?;
     tx.take_time().await?;
     lock_tenant(&mut tx, tenant.id).await?;
     known(&mut tx, module).await?;
@@ -157,14 +158,14 @@ pub async fn module_disable(platform: &Platform, tenant: &Tenant, module: &str, 
     let override_off = "insert into public.tenant_module_overrides (tenant_id, module_code, enabled, reason, actor)
         values ($1, $2, false, 'switched off', $3)
         on conflict (tenant_id, module_code) do update set enabled = false, expires_at = null, actor = excluded.actor";
-    tx.execute(override_off, &[&tenant.id, &module, &actor]).await?;
+    tx.execute(override_off, &[&tenant.id, &module, &by.name]).await?;
     let installed = "select from public.tenant_packs where tenant_id = $1 and pack = $2";
     if let Some(pack) = platform.catalog.packs().get(module)
         && tx.query_opt(installed, &[&tenant.id, &module]).await?.is_some()
     {
         tx.batch(&format!("{}{}{LEAVE_SEAT}", seat_sql(&tenant.place), disable_sql(pack, &tenant.place)?)).await?;
     }
-    history(&mut tx, tenant.id, "module.disabled", module, actor).await?;
+    history(&mut tx, tenant.id, "module.disabled", module, &by.name).await?;
     Ok(tx.commit().await?)
 }
 

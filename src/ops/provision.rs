@@ -12,10 +12,10 @@ use uuid::Uuid;
 use super::journal::{Operation, conclude};
 use super::{Platform, modules};
 use crate::auth::{is_email, new_owner_sql};
-use crate::db::{Failure, Place, Transaction, choose_bucket};
+use crate::db::{By, Failure, Place, Transaction, choose_bucket};
 use crate::error::{Error, Result};
 use crate::ident::{Ident, Subdomain};
-use crate::pack::{install_sql, schema_sql};
+use crate::pack::{audit_sql, install_sql, schema_sql};
 use crate::tenant::place_of;
 
 pub(super) const KIND: &str = "tenant.create";
@@ -55,8 +55,8 @@ pub struct NewTenant {
     pub term: Term,
     /// First user.
     pub owner: Owner,
-    /// Who asked, for the journal.
-    pub actor: String,
+    /// Who asked.
+    pub by: By,
 }
 
 /// A tenant in service.
@@ -88,7 +88,7 @@ async fn create(platform: &Platform, new: &NewTenant) -> Result<Provisioned> {
     operation.step("build").await?;
     let mut operation = build(platform, operation, new, &place).await?;
     operation.step("activate").await?;
-    activate(operation, place.tenant).await?;
+    activate(operation, place.tenant, &new.by).await?;
     Ok(Provisioned { id: place.tenant, subdomain: new.subdomain.as_str().to_owned(), place: Arc::new(place) })
 }
 
@@ -114,7 +114,7 @@ pub fn tenant_check(name: &str, owner: &Owner) -> Result<()> {
 /// Takes the name, counts the tenant into a bucket, writes down the operation and the subscription.
 async fn reserve(platform: &Platform, operation: Operation, new: &NewTenant) -> Result<(Operation, Place)> {
     let id = operation.id;
-    let mut tx = operation.control.begin().await?;
+    let mut tx = operation.control.begin_by(&new.by).await?;
     let quarantined =
         "select from public.reserved_subdomains where subdomain = $1 and (until is null or until > now())";
     if tx.query_opt(quarantined, &[&new.subdomain.as_str()]).await?.is_some() {
@@ -142,7 +142,7 @@ async fn reserve(platform: &Platform, operation: Operation, new: &NewTenant) -> 
         }
     };
     subscribe(&mut tx, tenant, new).await?;
-    Operation::record(id, &mut tx, KIND, tenant, new.subdomain.as_str(), &new.actor).await?;
+    Operation::record(id, &mut tx, KIND, tenant, new.subdomain.as_str(), &new.by.name).await?;
     let control = tx.commit_and_keep().await?;
     let place = place_of(tenant, schema, role, bucket, owner.as_str().to_owned(), &timezone)?;
     Ok((Operation { id, control }, place))
@@ -184,7 +184,7 @@ async fn subscribe(tx: &mut Transaction, tenant: Uuid, new: &NewTenant) -> Resul
 /// Role, schema, packs and owner, in one transaction. When it fails, the reservation is undone too.
 async fn build(platform: &Platform, operation: Operation, new: &NewTenant, place: &Place) -> Result<Operation> {
     let id = operation.id;
-    let mut tx = operation.control.begin().await?;
+    let mut tx = operation.control.begin_by(&new.by).await?;
     match build_in(platform, &mut tx, new, place).await {
         Ok(()) => Ok(Operation { id, control: tx.commit_and_keep().await? }),
         Err(cause) => {
@@ -204,6 +204,7 @@ async fn build_in(platform: &Platform, tx: &mut Transaction, new: &NewTenant, pl
     for pack in &packs {
         sql.push_str(&install_sql(&platform.catalog, pack, place, 0)?);
     }
+    sql.push_str(&audit_sql(&platform.catalog));
     let Owner { email, first_name, last_name, password_hash } = &new.owner;
     sql.push_str(&new_owner_sql(email, first_name.trim(), last_name.trim(), "owner", password_hash.as_deref()));
     sql.push_str(modules::LEAVE_SEAT);
@@ -220,9 +221,9 @@ fn refused_owner(failure: Failure) -> Error {
     }
 }
 
-async fn activate(operation: Operation, tenant: Uuid) -> Result<()> {
+async fn activate(operation: Operation, tenant: Uuid, by: &By) -> Result<()> {
     let id = operation.id;
-    let mut tx = operation.control.begin().await?;
+    let mut tx = operation.control.begin_by(by).await?;
     tx.execute("update public.tenants set state = 'active' where id = $1 and state = 'provisioning'", &[&tenant])
         .await?;
     conclude(&mut tx, id, "succeeded", None).await?;
@@ -234,7 +235,7 @@ async fn activate(operation: Operation, tenant: Uuid) -> Result<()> {
 pub(super) async fn settle(mut operation: Operation, tenant: Uuid) -> Result<&'static str> {
     let built = "select from public.tenant_packs where tenant_id = $1 limit 1";
     if operation.control.query_opt(built, &[&tenant]).await?.is_some() {
-        activate(operation, tenant).await?;
+        activate(operation, tenant, &By { name: "recovery".to_owned(), origin: None }).await?;
         return Ok("finished");
     }
     undo(operation, tenant).await?;

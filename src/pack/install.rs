@@ -35,6 +35,17 @@ pub fn install_sql(catalog: &Catalog, pack: &Pack, place: &Place, from: i32) -> 
     Ok(sql)
 }
 
+/// Enters all tables of a tenant's schema in its audit, but for those that a manifest excepts; run by the owner role when
+/// packs were installed.
+pub fn audit_sql(catalog: &Catalog) -> String {
+    let names: serde_json::Map<String, serde_json::Value> =
+        catalog.tables.iter().map(|(table, name)| (table.as_str().to_owned(), name.clone().into())).collect();
+    let excepted = catalog.packs().iter().flat_map(|pack| &pack.manifest.unaudited);
+    let excepted: Vec<String> = excepted.map(|name| literal(name)).collect();
+    let names = literal(&serde_json::Value::from(names).to_string());
+    format!("select sys_audit_attach({names}, array[{}]::text[]);\n", excepted.join(", "))
+}
+
 /// Lets the tenant's role work with the pack's tables again.
 pub fn enable_sql(catalog: &Catalog, pack: &Pack, place: &Place) -> Result<String> {
     rights(catalog, pack, place)

@@ -27,6 +27,9 @@ pub struct Manifest {
     /// Tables and views that the tenant's role may read though no resource shows them.
     #[serde(default)]
     pub select: Vec<String>,
+    /// Tables whose changes are not entered in the audit, and columns, as `table.column`, whose change alone is no entry.
+    #[serde(default)]
+    pub unaudited: Vec<String>,
     /// Resources by their name in URLs.
     #[serde(default)]
     pub resource: BTreeMap<String, ResourceEntry>,

@@ -174,6 +174,7 @@ fn assemble(packs: Packs, shape: &Shape) -> Result<Catalog, Vec<Complaint>> {
     for pack in packs.iter() {
         let unknown = pack.manifest.select.iter().filter_map(|name| relation(pack, "", name, shape).err());
         complaints.extend(unknown);
+        complaints.extend(pack.manifest.unaudited.iter().filter_map(|name| unaudited(pack, name, shape).err()));
     }
     if !complaints.is_empty() {
         return Err(complaints);
@@ -193,6 +194,19 @@ pub(super) fn relation<'a>(pack: &Pack, header: &str, name: &str, shape: &'a Sha
         let why = format!("there is no table or view `{name}`{}", did_you_mean(name, &known));
         Complaint::in_section(pack, header, name, why)
     })
+}
+
+fn unaudited(pack: &Pack, name: &str, shape: &Shape) -> Result<(), Complaint> {
+    let (table, column) = name.split_once('.').map_or((name, None), |(table, column)| (table, Some(column)));
+    let known: Vec<String> =
+        relation(pack, "", table, shape)?.columns.iter().map(|column| column.name.clone()).collect();
+    match column.filter(|column| !known.iter().any(|name| name == column)) {
+        None => Ok(()),
+        Some(column) => {
+            let why = format!("`{table}` has no column `{column}`{}", did_you_mean(column, &known));
+            Err(Complaint::in_section(pack, "", name, why))
+        }
+    }
 }
 
 fn resource(pack: &Pack, name: &str, entry: &ResourceEntry, shape: &Shape) -> Result<Resource, Vec<Complaint>> {

@@ -4,6 +4,7 @@
 
 mod answer_form;
 mod approvals;
+mod audit;
 mod bad_input;
 mod bad_transport;
 mod bad_values;
