@@ -2,12 +2,14 @@
 
 mod limits;
 mod permission;
+mod reach;
 mod right;
 mod roles;
 mod session;
 
 pub use limits::{Excess, Limits, Standing, Taken};
 pub use permission::Permissions;
+pub use reach::Reaches;
 pub use right::{Caller, OwnRight, Right};
 pub use roles::RoleGrants;
 pub use session::{Session, Sessions};

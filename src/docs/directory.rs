@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::matrix::scopes;
 use super::reader::Grants;
 use super::schema::title;
 use crate::pack::{Catalog, Method, Pack, Report, Resource, Verb};
@@ -94,9 +95,10 @@ pub fn permissions(catalog: &Catalog, grants: &Grants) -> Value {
     let reports = catalog.reports().filter(|report| answers(&report.module));
     json!({
         "object": "permissions",
-        "permissions": grants.codes(),
+        "permissions": grants.granted().codes(),
         "resources": resources.map(|found| resource(found)).collect::<Map<_, _>>(),
         "reports": reports.map(|report| (report.name.clone(), grants.may_report(report).into())).collect::<Map<_, _>>(),
+        "scopes": scopes(catalog, grants, grants.granted()),
     })
 }
 

@@ -14,7 +14,7 @@ mod schema;
 
 pub use directory::{directory, permissions};
 pub use keeper::{Document, Documents};
-pub use matrix::matrix;
+pub use matrix::{matrix, scopes};
 pub use openapi::Endpoint;
 pub use reader::{Grants, Reader};
 pub use schema::{report_schema, resource_schema};

@@ -78,9 +78,9 @@ impl Grants {
             && self.permissions.allow(resource.permission(wanted))
     }
 
-    /// What the roles grant, as it is written.
-    pub fn codes(&self) -> &[String] {
-        self.permissions.codes()
+    /// What the roles grant.
+    pub fn granted(&self) -> &Permissions {
+        &self.permissions
     }
 
     /// Whether the user may run an action.

@@ -1,5 +1,6 @@
 //! What a role grants: the matrix of permissions, read and written in one call.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -15,7 +16,7 @@ use super::error::Problem;
 use super::extract::InPath;
 use super::json::{Json, json};
 use super::metadata::grants as grants_of;
-use crate::access::{Caller, Right, RoleGrants};
+use crate::access::{Caller, Reaches, Right, RoleGrants};
 use crate::app::App;
 use crate::docs::{self, Grants};
 use crate::error::{Error, Result, nearest};
@@ -53,6 +54,9 @@ pub async fn grants(State(app): State<Arc<App>>, caller: ManagesRoles, InPath(id
 #[serde(deny_unknown_fields)]
 pub struct Wanted {
     grants: Vec<String>,
+    /// How far they reach over rows, in place of what `grants` says of it.
+    #[serde(default)]
+    scopes: BTreeMap<String, String>,
 }
 
 /// `PUT /api/v1/roles/{id}/grants`
@@ -60,9 +64,10 @@ pub async fn set_grants(
     State(app): State<Arc<App>>,
     caller: ManagesRoles,
     InPath(id): InPath<String>,
-    Json(Wanted { grants }): Json<Wanted>,
+    Json(Wanted { grants, scopes }): Json<Wanted>,
 ) -> Answer {
     check(app.engine.catalog(), &grants)?;
+    let grants = Reaches::among(&app.engine.catalog().permissions()).narrow(&grants, &scopes)?;
     let made = RoleGrants::set(&app.platform.database, &caller.right, key(&id)?, &grants).await?;
     Ok(shown(&app, &caller, &made)?)
 }
@@ -72,9 +77,11 @@ fn key(text: &str) -> Result<Uuid> {
 }
 
 fn shown(app: &App, caller: &ManagesRoles, found: &RoleGrants) -> Result<Response> {
-    let matrix = docs::matrix(app.engine.catalog(), &caller.modules, &found.permissions());
+    let (catalog, modules, granted) = (app.engine.catalog(), &caller.modules, found.permissions());
+    let (matrix, scopes) = (docs::matrix(catalog, modules, &granted), docs::scopes(catalog, modules, &granted));
     let RoleGrants { role, grants } = found;
-    json(StatusCode::OK, &object!({ "object": "role_grants", "role": role, "grants": grants, "matrix": matrix }))
+    let body = object!({ "object": "role_grants", "role": role, "grants": grants, "matrix": matrix, "scopes": scopes });
+    json(StatusCode::OK, &body)
 }
 
 /// Codes that packs define, families of them, and everything.

@@ -75,6 +75,35 @@ async fn a_role_of_ones_own_grants_what_its_maker_holds() {
 }
 
 #[tokio::test]
+async fn a_role_sees_its_own_its_teams_or_all_rows() {
+    let office = Office::open().await;
+    let (owner, sales) = (office.user("owner").await, office.user("sales1").await);
+    let salesperson = role(&office, "salesperson").await;
+    let path = format!("/api/v1/roles/{salesperson}/grants");
+    let shown = owner.get(&path).await.ok();
+    assert_eq!(shown["scopes"], json!({ "crm": "own" }));
+    let reach = async |level: &str| {
+        let body = json!({ "grants": shown["grants"], "scopes": { "crm": level } });
+        owner.request(reqwest::Method::PUT, &path).json(&body).send().await
+    };
+    let count = async || sales.rows("/api/v1/contacts?select=id").await.len();
+    let own = count().await;
+    assert_eq!(reach("all").await.ok()["scopes"], json!({ "crm": "all" }));
+    let all: usize = office.text("select count(*)::text from crm_contact").await.parse().unwrap();
+    let began = std::time::Instant::now();
+    while count().await != all.min(500) {
+        assert!(began.elapsed() < Duration::from_secs(1), "a wider reach takes effect within a second");
+    }
+    assert_eq!(sales.get("/api/v1/me/permissions").await.ok()["scopes"], json!({ "crm": "all" }));
+    assert_eq!(reach("own").await.ok()["scopes"], json!({ "crm": "own" }));
+    let began = std::time::Instant::now();
+    while count().await != own {
+        assert!(began.elapsed() < Duration::from_secs(1), "a narrower one too");
+    }
+    assert_eq!(reach("galaxy").await.problem(422)["errors"][0]["pointer"], "#/scopes/crm");
+}
+
+#[tokio::test]
 async fn what_modules_and_owners_rely_on_stays() {
     let office = Office::open().await;
     let (owner, admin) = (office.user("owner").await, office.user("admin").await);

@@ -115,8 +115,9 @@ fn permissions() -> Operation {
             "permissions": { "type": "array", "items": { "type": "string" }, "examples": [["contacts.view", "deals.*"]] },
             "resources": { "type": "object", "additionalProperties": can },
             "reports": may(),
+            "scopes": super::roles::scopes(),
         },
-        "required": ["object", "permissions", "resources", "reports"],
+        "required": ["object", "permissions", "resources", "reports", "scopes"],
     });
     Operation::new(ACCOUNT, "me.permissions", "What I may do")
         .about("Every verb and action of every resource, and every report, of the modules that I have.")

@@ -23,6 +23,16 @@ fn codes() -> Value {
     json!({ "type": "array", "items": { "type": "string" }, "examples": [["contacts.view", "deals.*"]] })
 }
 
+/// How far permissions reach over rows.
+pub fn scopes() -> Value {
+    json!({
+        "type": "object",
+        "description": "Whose rows are seen and changed, by the first word of the permissions that say it.",
+        "additionalProperties": { "enum": ["own", "team", "all"] },
+        "examples": [{ "crm": "team" }],
+    })
+}
+
 fn shown() -> Value {
     let role = json!({
         "type": "object",
@@ -42,8 +52,9 @@ fn shown() -> Value {
                 "description": "Every permission of the modules that the account has, by its first word.",
                 "additionalProperties": { "type": "object", "additionalProperties": { "type": "boolean" } },
             },
+            "scopes": scopes(),
         },
-        "required": ["object", "role", "grants", "matrix"],
+        "required": ["object", "role", "grants", "matrix", "scopes"],
     })
 }
 
@@ -56,10 +67,13 @@ fn read() -> Operation {
 
 fn write() -> Operation {
     let body = json!({
-        "type": "object", "properties": { "grants": codes() }, "required": ["grants"], "additionalProperties": false,
+        "type": "object",
+        "properties": { "grants": codes(), "scopes": scopes() },
+        "required": ["grants"],
+        "additionalProperties": false,
     });
     Operation::new(ACCOUNT, "roles.set_grants", "Change what a role grants")
-        .about("All permissions of the role, as they shall be. Nobody gives or takes what he does not hold himself.")
+        .about("All permissions of the role, as they shall be; `scopes` beats what they say of it. Nobody gives or takes what he does not hold himself.")
         .with(uuid_in_path("id", "Of a role."))
         .body(body)
         .answer(200, "The role and the matrix of permissions.", shown())
