@@ -131,7 +131,7 @@ async fn list(estate: &Estate, size: &Size, what: &str, path: &str, statement: &
     let bare = servers::spawn(&estate.bare_list_command(POOL, statement))?;
     let service = servers::spawn(&estate.service_command(POOL, 1))?;
     let bare_request = vec![format!("GET /list HTTP/1.1\r\nHost: {}\r\n\r\n", servers::DOMAIN).into_bytes()];
-    let service_request = vec![estate.request(path)];
+    let service_request = vec![estate.request(0, path)];
     run(bare.port, &bare_request, size.round).await?;
     run(service.port, &service_request, size.round).await?;
     let mut rows = Vec::new();
@@ -154,7 +154,7 @@ async fn export(estate: &Estate, size: &Size) -> Result<()> {
     let mut best = (0.0_f64, 0.0_f64);
     for _ in 0..size.rounds.min(3) {
         let copied = exports::copy(&outside).await?;
-        let (took, _) = exports::download(service.port, &estate.request(exports::CSV), service.pid()).await?;
+        let (took, _) = exports::download(service.port, &estate.request(0, exports::CSV), service.pid()).await?;
         best = (best.0.max(copied), best.1.max(size.contacts as f64 / took.as_secs_f64()));
     }
     let ratio = best.1 / best.0;
@@ -167,7 +167,7 @@ async fn export(estate: &Estate, size: &Size) -> Result<()> {
         return Ok(());
     }
     for path in [exports::CSV, exports::NDJSON, exports::XLSX] {
-        let (took, most) = exports::download(service.port, &estate.request(path), service.pid()).await?;
+        let (took, most) = exports::download(service.port, &estate.request(0, path), service.pid()).await?;
         let added = most.saturating_sub(idle) as f64 / 1024.0;
         let verdict = if added <= MEMORY_TARGET { "reached" } else { "MISSED" };
         println!("{path}: {took:.1?}, {added:.0} MB above idle at most; target {MEMORY_TARGET} MB {verdict}");

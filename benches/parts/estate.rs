@@ -113,11 +113,35 @@ impl Estate {
         vec!["bare-list".into(), self.superuser_url(), pool.to_string(), statement.to_owned()]
     }
 
-    /// A request of the first tenant's owner.
-    pub fn request(&self, path: &str) -> Vec<u8> {
-        let Tenant { subdomain, token, .. } = &self.tenants[0];
+    /// A request of a tenant's owner.
+    pub fn request(&self, tenant: usize, path: &str) -> Vec<u8> {
+        let Tenant { subdomain, token, .. } = &self.tenants[tenant];
         format!("GET {path} HTTP/1.1\r\nHost: {subdomain}.{DOMAIN}\r\nAuthorization: Bearer {token}\r\n\r\n")
             .into_bytes()
+    }
+
+    /// The same with a JSON body.
+    pub fn post(&self, tenant: usize, path: &str, body: &str) -> Vec<u8> {
+        let Tenant { subdomain, token, .. } = &self.tenants[tenant];
+        // Room for the number that stands in place of the `?`.
+        let length = body.len() + 31;
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: {subdomain}.{DOMAIN}\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .into_bytes()
+    }
+
+    /// Switches the triggers of the audit of a tenant off.
+    #[expect(clippy::disallowed_methods, reason = "the benchmark looks from outside")]
+    pub async fn without_audit(&self, tenant: usize) -> Result<()> {
+        let sql = format!(
+            "do $$ declare t record; begin
+               for t in select tgrelid::regclass as r, tgname as n from pg_trigger
+                 where tgname like 'zz\\_audit\\_%' and tgrelid::regclass::text like 'tenant\\_bench\\_{tenant}.%'
+               loop execute format('alter table %s disable trigger %I', t.r, t.n); end loop; end $$"
+        );
+        self.superuser.batch_execute(&sql).await.map_err(Error::internal)
     }
 
     /// The whole service in this process.
@@ -229,4 +253,11 @@ pub async fn connect(url: &str) -> Result<Client> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.map_err(Error::internal)?;
     tokio::spawn(connection);
     Ok(client)
+}
+
+/// The token of a request.
+pub fn bearer(request: &[u8]) -> Result<String> {
+    let text = String::from_utf8_lossy(request).into_owned();
+    let token = text.split("Bearer ").nth(1).and_then(|rest| rest.split('\r').next());
+    token.map(str::to_owned).ok_or_else(Error::not_found)
 }

@@ -30,7 +30,7 @@ pub async fn idle_connections(port: u16, request: &[u8], number: usize) -> Resul
     let mut open = Vec::with_capacity(number);
     for _ in 0..number {
         let mut stream = connect(port).await?;
-        ask(&mut stream, request, &mut Vec::new()).await.map_err(Error::internal)?;
+        ask(&mut stream, request, &mut Vec::new(), b"200").await.map_err(Error::internal)?;
         open.push(stream);
     }
     Ok(open)
@@ -43,20 +43,21 @@ async fn client(port: u16, requests: &[Vec<u8>], number: usize, end: Instant) ->
     while Instant::now() < end {
         let asked = Instant::now();
         let request = &requests[dice.next() % requests.len()];
-        ask(&mut stream, request, &mut answer).await.map_err(Error::internal)?;
+        ask(&mut stream, request, &mut answer, b"200").await.map_err(Error::internal)?;
         micros.push(asked.elapsed().as_micros() as u32);
     }
     Ok(micros)
 }
 
-async fn connect(port: u16) -> Result<TcpStream> {
+/// A connection without delay.
+pub async fn connect(port: u16) -> Result<TcpStream> {
     let stream = TcpStream::connect(("127.0.0.1", port)).await.map_err(Error::internal)?;
     stream.set_nodelay(true).map_err(Error::internal)?;
     Ok(stream)
 }
 
-/// One request and its whole answer, which must be a 200 with a length.
-async fn ask(stream: &mut TcpStream, request: &[u8], answer: &mut Vec<u8>) -> io::Result<()> {
+/// One request and its whole answer, which must have this status and a length.
+pub async fn ask(stream: &mut TcpStream, request: &[u8], answer: &mut Vec<u8>, status: &[u8]) -> io::Result<()> {
     stream.write_all(request).await?;
     answer.clear();
     loop {
@@ -64,7 +65,7 @@ async fn ask(stream: &mut TcpStream, request: &[u8], answer: &mut Vec<u8>) -> io
             return Err(ErrorKind::UnexpectedEof.into());
         }
         let Some(head) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
-        if !answer.starts_with(b"HTTP/1.1 200") {
+        if answer.get(9..12) != Some(status) {
             return Err(io::Error::other(String::from_utf8_lossy(answer).into_owned()));
         }
         let missing = (head + 4 + length(&answer[..head])?).saturating_sub(answer.len());

@@ -8,6 +8,9 @@ pub mod estate;
 /// Files of many rows.
 pub mod exports;
 
+/// Floods, and what goes on beside them.
+pub mod flood;
+
 /// The load generator.
 pub mod load;
 
