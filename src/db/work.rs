@@ -58,6 +58,10 @@ pub struct Halt {
     pub stop: Stop,
 }
 
+/// How often work is begun that others get in the way of: all who write in a tenant meet at the end of its audit, and
+/// under REPEATABLE READ only the first of those who meet gets through.
+pub const ATTEMPTS: usize = 6;
+
 impl Halt {
     fn at(step: usize, failure: impl Into<Failure>) -> Self {
         Self { step, stop: Stop::Failed(failure.into()) }
@@ -82,14 +86,17 @@ pub struct Open {
 
 impl Database {
     /// Runs steps in one transaction and one round trip, in a task of its own: it comes to its end whatever happens to
-    /// the caller. Gives the answers of the queries, in order. A serialization failure is tried once more.
+    /// the caller. Gives the answers of the queries, in order. A serialization failure is tried again.
     pub async fn run_steps(&self, scope: &Scope, steps: Vec<Step>, ending: Ending) -> Result<Vec<Answer>, Halt> {
         let (this, scope) = (self.clone(), scope.clone());
         let work = tokio::spawn(async move {
-            match this.whole(&scope, &steps, ending).await {
-                Err(halt) if halt.is_retryable() => this.whole(&scope, &steps, ending).await,
-                other => other,
+            for _ in 1..ATTEMPTS {
+                match this.whole(&scope, &steps, ending).await {
+                    Err(halt) if halt.is_retryable() => {}
+                    other => return other,
+                }
             }
+            this.whole(&scope, &steps, ending).await
         });
         work.await.map_err(|panic| Halt::refused(Error::internal(panic)))?
     }

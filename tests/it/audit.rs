@@ -241,3 +241,21 @@ async fn the_platform_has_one_too() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("entry 3: it was changed or put in"), "{said}");
 }
+
+#[tokio::test]
+async fn changes_that_see_one_moment_get_through_beside_others() {
+    let office = Office::open().await;
+    let owner = office.user("owner").await;
+    let mut deals = owner.rows("/api/v1/deals?closed_at=is.null&select=id,row_version").await;
+    deals.truncate(16);
+    let manager = office.id("manager").await;
+    let reassign = |deal: &Value| {
+        let path = format!("/api/v1/deals/{}/actions/reassign", deal["id"].as_str().unwrap());
+        let request = owner.request(Method::POST, &path).header("if-match", &format!("\"v{}\"", deal["row_version"]));
+        let request = request.header("idempotency-key", deal["id"].as_str().unwrap());
+        request.json(&json!({ "owner_id": manager })).send()
+    };
+    let answers = join_all(deals.iter().map(reassign)).await;
+    let refused: Vec<_> = answers.iter().filter(|answer| !answer.status.is_success()).collect();
+    assert!(answers.len() == 16 && refused.is_empty(), "{refused:#?}");
+}

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::super::run::Engine;
 use super::{Plan, Reply};
 use crate::access::Right;
-use crate::db::{Answer, Ending, Failure, Halt, Open, Scope, Step, Stop};
+use crate::db::{ATTEMPTS, Answer, Ending, Failure, Halt, Open, Scope, Step, Stop};
 use crate::error::{Error, Kind, Public, Result};
 use crate::sql::{Sql, Value};
 
@@ -109,6 +109,8 @@ enum Attempt {
     Done(Reply),
     Refused(Error),
     AnsweredBefore,
+    /// Others got in the way, and nothing was done.
+    Overtaken(Halt),
 }
 
 impl Engine {
@@ -117,7 +119,13 @@ impl Engine {
     pub(super) async fn once(&self, right: &Right, plan: Plan, claim: Claim) -> Result<Reply> {
         let (this, right) = (self.clone(), right.clone());
         let work = tokio::spawn(async move {
-            match this.attempt(&right, &plan, &claim).await {
+            let mut attempt = this.attempt(&right, &plan, &claim).await;
+            for _ in 1..ATTEMPTS {
+                let Attempt::Overtaken(_) = attempt else { break };
+                attempt = this.attempt(&right, &plan, &claim).await;
+            }
+            match attempt {
+                Attempt::Overtaken(halt) => Err(this.meaning(halt.stop)),
                 Attempt::Done(reply) => Ok(reply),
                 Attempt::AnsweredBefore => this.recall(&right, &claim).await,
                 Attempt::Refused(error) => {
@@ -131,12 +139,9 @@ impl Engine {
 
     async fn attempt(&self, right: &Right, plan: &Plan, claim: &Claim) -> Attempt {
         let (scope, course) = (right.write(self.limit), plan.course());
-        let begun = match self.database.begin_steps(&scope, &course.steps).await {
-            Err(halt) if halt.is_retryable() => self.database.begin_steps(&scope, &course.steps).await,
-            other => other,
-        };
-        match begun {
+        match self.database.begin_steps(&scope, &course.steps).await {
             Ok((open, answers)) => self.finish(right, plan, claim, (open, answers)).await,
+            Err(halt) if halt.is_retryable() => Attempt::Overtaken(halt),
             Err(halt) => match meaning(&halt) {
                 Some(attempt) => attempt,
                 None => Attempt::Refused(self.why(right, plan, &course, halt).await),
@@ -161,6 +166,9 @@ impl Engine {
             Ok(()) => Attempt::Done(reply),
             Err(stop) => {
                 let halt = Halt { step: 0, stop };
+                if halt.is_retryable() {
+                    return Attempt::Overtaken(halt);
+                }
                 meaning(&halt).unwrap_or_else(|| Attempt::Refused(self.meaning(halt.stop)))
             }
         }
@@ -175,6 +183,7 @@ impl Engine {
             Attempt::AnsweredBefore => Some(self.recall(right, claim).await),
             Attempt::Refused(error) => Some(Err(error)),
             Attempt::Done(reply) => Some(Ok(reply)),
+            Attempt::Overtaken(halt) => Some(Err(self.meaning(halt.stop))),
         }
     }
 
