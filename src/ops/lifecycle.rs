@@ -4,8 +4,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::Platform;
-use crate::db::By;
+use crate::db::{By, Transaction};
 use crate::error::{Error, Result};
+use crate::ident::Ident;
 use crate::tenant::tenant_not_found;
 
 /// Closes a tenant; every process refuses it within a second.
@@ -45,10 +46,27 @@ impl Change<'_> {
         let input = json!({ "reason": reason });
         let mut tx = platform.database.control().await?.begin_by(by).await?;
         if tx.execute(sql, &[&tenant, from, to, reason, kind, &input, &by.name]).await? == 1 {
+            if *to == "suspended" {
+                end_operations(&mut tx, tenant).await?;
+            }
             return Ok(tx.commit().await?);
         }
         let row = tx.query_opt("select state from public.tenants where id = $1", &[&tenant]).await?;
         let state: String = row.ok_or_else(tenant_not_found)?.get(0);
         Err(Error::conflict(format!("The tenant is {state}, not {from}.")))
     }
+}
+
+/// What users of a tenant began and is not done is undone: nobody works on in a closed tenant.
+async fn end_operations(tx: &mut Transaction, tenant: Uuid) -> Result<()> {
+    let sql = "select t.schema_name, b.owner_role from public.tenants t join public.buckets b on b.id = t.bucket_id
+        where t.id = $1";
+    let row = tx.query(sql, &[&tenant]).await?.remove(0);
+    let (schema, owner) = (Ident::new(row.get::<_, String>(0))?, Ident::new(row.get::<_, String>(1))?);
+    let end = format!(
+        "set local role {owner};
+         update {schema}.sys_operation set alive_until = now() where state = 'running' and alive_until > now();
+         reset role"
+    );
+    Ok(tx.batch(&end).await?)
 }

@@ -195,3 +195,21 @@ async fn who_signs_out_ends_what_he_began() {
         ("failed", "0")
     );
 }
+
+#[tokio::test]
+async fn a_tenant_that_is_suspended_gets_nothing_done() {
+    let office = Office::open().await;
+    let (owner, staff) = (office.user("owner").await, office.world.staff().await);
+    let mut other = office.world.superuser().await;
+    let lock = other.transaction().await.unwrap();
+    lock.batch_execute("lock table tenant_acme.crm_contact in share mode").await.unwrap();
+    begun(&send(&owner, "respond-async", None, lines((0..5).map(person))).await);
+    let suspend = format!("/api/v1/tenants/{}/actions/suspend", office.world.tenant_id("acme").await);
+    staff.post(&suspend, json!({ "reason": "unpaid" })).await.ok();
+    lock.rollback().await.unwrap();
+    while office.text("select state from sys_operation").await == "running" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let state = office.text("select state from sys_operation").await;
+    assert_eq!((state.as_str(), made(&office).await.as_str()), ("failed", "0"));
+}
