@@ -34,7 +34,7 @@ comment on column sys_audit_event.line is 'place among the entries of one statem
 comment on column sys_audit_event.hash is 'covers this entry and the hash before it';
 create index sys_audit_event_object on sys_audit_event (object_type, object_id);
 create index sys_audit_event_actor on sys_audit_event (actor_id, seq);
-create index sys_audit_event_at on sys_audit_event (at);
+create index sys_audit_event_at on sys_audit_event using brin (at);
 create index sys_audit_event_open on sys_audit_event (id) where seq is null;
 
 create table sys_audit_head (

@@ -18,6 +18,9 @@ mod refresh;
 /// Sign-in of tenant users and of operators.
 mod sign_in;
 
+/// Threads of their own for hashing.
+mod threads;
+
 /// Access tokens: signing and strict verification.
 pub mod token;
 

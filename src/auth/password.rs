@@ -10,8 +10,8 @@ use std::time::Duration;
 use argon2::password_hash::{self, PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, PasswordHash, Version};
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 
+use super::threads::Threads;
 use crate::error::{Error, Kind, Result};
 
 /// 19 MiB, two passes, one lane: the OWASP Password Storage cheat sheet.
@@ -33,8 +33,7 @@ const WAITING_PER_THREAD: usize = 4;
 /// Hashes and verifies passwords; shared by all requests of the process.
 #[derive(Debug)]
 pub struct PasswordHasher {
-    /// One permit for each hash that runs.
-    running: Arc<Semaphore>,
+    threads: Threads,
     /// One permit for each hash that runs or waits.
     admitted: Arc<Semaphore>,
 }
@@ -46,10 +45,7 @@ impl PasswordHasher {
             0 => available_parallelism().map_or(1, usize::from),
             threads => threads,
         };
-        Self {
-            running: Arc::new(Semaphore::new(threads)),
-            admitted: Arc::new(Semaphore::new(threads * (1 + WAITING_PER_THREAD))),
-        }
+        Self { threads: Threads::new(threads), admitted: Arc::new(Semaphore::new(threads * (1 + WAITING_PER_THREAD))) }
     }
 
     /// The hash of a new password as a PHC string.
@@ -78,15 +74,15 @@ impl PasswordHasher {
         }
     }
 
-    /// The permits travel with the work: a caller who goes away frees no place before the processor is free.
+    /// The permit travels with the work: a caller who goes away frees no place before the processor is free.
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         let place = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| too_many())?;
-        let turn = Arc::clone(&self.running).acquire_owned().await.map_err(Error::internal)?;
-        let done = spawn_blocking(move || {
-            let _held = (place, turn);
-            work()
-        });
-        done.await.map_err(Error::internal)
+        let work = move || {
+            let done = work();
+            drop(place);
+            done
+        };
+        self.threads.run(work).await
     }
 }
 
@@ -183,7 +179,7 @@ mod tests {
         let hasher = PasswordHasher::new(1);
         let left = timeout(Duration::from_millis(1), hasher.verify("correct horse".into(), None)).await;
         assert!(left.is_err());
-        assert_eq!(hasher.running.available_permits(), 0);
+        assert_eq!(hasher.admitted.available_permits(), 4, "it is still worked on");
         assert!(hasher.hash("correct horse".into()).await.is_ok());
         assert_eq!(hasher.admitted.available_permits(), 5);
     }
