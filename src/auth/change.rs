@@ -1,6 +1,6 @@
 //! Changing one's own password.
 
-use super::password;
+use super::policy;
 use super::refresh::RefreshToken;
 use super::sign_in::{Authenticator, SignedIn, User};
 use crate::access::Session;
@@ -22,7 +22,7 @@ impl Authenticator {
         old: String,
         new: String,
     ) -> Result<SignedIn<User>> {
-        password::check(&new)?;
+        policy::check(&new, &[&session.email, &tenant.subdomain, &tenant.name])?;
         if new == old {
             return Err(Error::validation().field("#/password", "unchanged", "must be another one"));
         }

@@ -12,6 +12,9 @@ mod limit;
 /// Password hashing that cannot be used to exhaust the processor.
 pub mod password;
 
+/// Which passwords are good enough.
+pub mod policy;
+
 /// Refresh tokens.
 mod refresh;
 
