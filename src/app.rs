@@ -9,13 +9,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::{Limits, Sessions};
 use crate::auth::password::PasswordHasher;
-use crate::auth::{Authenticator, Lives, Signups, load_keyring};
+use crate::auth::{Authenticator, Lives, Post, Signups, load_keyring};
 use crate::billing::Gate;
 use crate::config::Config;
 use crate::db::seal::SealingKey;
 use crate::db::{Database, listen, migrate_public, pending_public};
 use crate::docs::Documents;
 use crate::error::{Error, Result};
+use crate::mail::Mailer;
 use crate::ops::{Platform, migrate_tenants, pending_tenants, recover};
 use crate::pack::{Packs, load_catalog};
 use crate::resource::Engine;
@@ -42,6 +43,10 @@ pub struct App {
     pub limits: Limits,
     /// Sign-in.
     pub authenticator: Authenticator,
+    /// How letters leave.
+    pub mailer: Arc<Mailer>,
+    /// Letters on their way.
+    pub post: Arc<Post>,
     /// Who may sign up now.
     pub signups: Signups,
     /// Password hashing.
@@ -119,6 +124,7 @@ impl App {
             return Err(behind(&what));
         }
         let database = platform.database.clone();
+        let mailer = Arc::new(Mailer::new(&config)?);
         let keyring = load_keyring(&database, &config.auth.issuer).await?;
         let hasher = Arc::new(PasswordHasher::new(config.auth.hashing_threads));
         let lives = Lives::from(&config.auth);
@@ -131,6 +137,8 @@ impl App {
             authenticator: Authenticator::new(database.clone(), keyring, hasher.clone(), lives),
             engine: Engine::new(database.clone(), platform.catalog.clone()),
             documents: Documents::new(platform.catalog.clone(), &config.domain),
+            post: Arc::new(Post::new(database.clone(), mailer.clone(), &config)),
+            mailer,
             metrics: &METRICS,
             draining: CancellationToken::new(),
             stop: CancellationToken::new(),
@@ -139,6 +147,7 @@ impl App {
             platform,
         });
         tokio::spawn(sweep(app.clone()));
+        tokio::spawn(app.post.clone().deliver(app.stop.clone()));
         app.clone().follow_news().await;
         Ok(app)
     }
@@ -153,6 +162,7 @@ impl App {
             self.tenants.hear(&news);
             self.gate.hear(&news);
             self.sessions.hear(&news);
+            self.post.hear(&news);
             heard.notify_one();
         }));
         let _ = timeout(limit, hearing.notified()).await;
@@ -160,17 +170,7 @@ impl App {
 
     /// Where customers reach a tenant; without a path.
     pub fn tenant_url(&self, subdomain: &str) -> String {
-        format!("{}://{subdomain}.{}{}", self.config.http.public_scheme, self.config.domain, self.port_suffix())
-    }
-
-    fn port_suffix(&self) -> String {
-        let settings = &self.config.http;
-        let listening = settings.listen.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
-        let port = if settings.public_port == 0 { listening.unwrap_or_default() } else { settings.public_port };
-        match (settings.public_scheme.as_str(), port) {
-            ("http", 80) | ("https", 443) => String::new(),
-            (_, port) => format!(":{port}"),
-        }
+        self.config.tenant_url(subdomain)
     }
 
     /// Ends background work and closes all connections.

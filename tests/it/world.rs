@@ -1,6 +1,6 @@
 //! The world of a test: a server shared by all, a database of its own, the service in this process.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -102,6 +102,7 @@ pub fn config(database_url: &str, key: &str, instance: &str) -> Config {
         .with("limits.tenant_per_minute", 0)
         .with("limits.key_per_minute", 0)
         .with("limits.sign_in_per_minute", 0)
+        .with("mail.url", format!("file:{}", mail_folder(database_url).display()))
         .with("signup.at_once", 1000)
         .with("signup.hourly", 1000)
         .with("signup.hourly_per_address", 1000)
@@ -109,6 +110,12 @@ pub fn config(database_url: &str, key: &str, instance: &str) -> Config {
         .with("http.ops_listen", "127.0.0.1:0")
         .read()
         .unwrap()
+}
+
+/// Where the letters of a database's tenants are written down.
+fn mail_folder(database_url: &str) -> PathBuf {
+    let database = database_url.rsplit('/').next().unwrap().split('?').next().unwrap();
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("mail-{}", std::process::id())).join(database)
 }
 
 /// A running service over a database of its own.

@@ -65,6 +65,13 @@ pub const PROBLEMS: &[Problem] = &[
         "The refresh token is used, expired or unknown.",
     ),
     problem(
+        401,
+        "invalid_link",
+        "The link of a letter was used before, has expired, or a newer one was sent.",
+        "Use the newest letter, or ask for another: `POST /api/v1/auth/forgot-password`, or who invited you.",
+        "The link is used, expired or unknown.",
+    ),
+    problem(
         403,
         "forbidden",
         "You are signed in, and your roles do not allow this.",
@@ -140,6 +147,13 @@ pub const PROBLEMS: &[Problem] = &[
         "An operation stood still for too long, for example because the service was restarted. Nothing of it was done.",
         "Send the request again, with another Idempotency-Key.",
         "The operation was interrupted.",
+    ),
+    problem(
+        409,
+        "mail_not_configured",
+        "Nobody can be invited and no password be replaced by a letter, because this installation sends none.",
+        "Whoever runs it sets `mail.url`; until then `insula tenant password` gives a user another password.",
+        "This service is not set up to send mail.",
     ),
     problem(
         412,
