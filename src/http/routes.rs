@@ -93,8 +93,16 @@ pub fn tenant_routes() -> Vec<Route> {
         route(Method::DELETE, "/api/v1/{resource}/{id}", Resource(Verb::Delete), delete(writes::delete)),
         route(Method::POST, "/api/v1/{resource}/{id}/actions/{action}", Action, post(writes::act)),
     ];
+    for path in ["/accept", "/reset-password", "/forgot-password"] {
+        routes.push(route(Method::GET, path, Public, get(pages::link)));
+    }
     routes.extend(document_routes::<TenantFace>());
     routes
+}
+
+/// Routes that only `insula dev` has, beside those of tenants.
+pub fn dev_routes() -> Vec<Route> {
+    vec![route(Method::GET, "/dev/mail", Policy::Public, get(pages::letters))]
 }
 
 /// Routes on `admin.<domain>`.

@@ -97,13 +97,18 @@ impl Mailer {
             letter.email.parse().map_err(|_| Undelivered("the address cannot be used".to_owned()))?;
         Message::builder()
             .from(self.from.clone())
-            .to(Mailbox::new(Some(letter.name), address))
-            .subject(letter.subject)
+            .to(Mailbox::new(Some(on_one_line(&letter.name)), address))
+            .subject(on_one_line(&letter.subject))
             .message_id(None)
             .header(header::ContentType::TEXT_PLAIN)
             .body(letter.text)
             .map_err(unfit)
     }
+}
+
+/// Headers end with their line.
+fn on_one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }
 
 /// What the server says may hold the address; its code does not.

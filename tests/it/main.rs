@@ -30,6 +30,7 @@ mod invitations;
 mod isolation;
 mod layering;
 mod letters;
+mod link_pages;
 mod metadata;
 mod modules;
 mod news;

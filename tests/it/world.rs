@@ -1,6 +1,6 @@
 //! The world of a test: a server shared by all, a database of its own, the service in this process.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,6 +14,7 @@ use insula::ops::{DEMO_PASSWORD, seed_demo};
 use insula::pack::{Kind, Parameter, Report};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
 use tokio_util::sync::CancellationToken;
 
@@ -102,7 +103,6 @@ pub fn config(database_url: &str, key: &str, instance: &str) -> Config {
         .with("limits.tenant_per_minute", 0)
         .with("limits.key_per_minute", 0)
         .with("limits.sign_in_per_minute", 0)
-        .with("mail.url", format!("file:{}", mail_folder(database_url).display()))
         .with("signup.at_once", 1000)
         .with("signup.hourly", 1000)
         .with("signup.hourly_per_address", 1000)
@@ -110,12 +110,6 @@ pub fn config(database_url: &str, key: &str, instance: &str) -> Config {
         .with("http.ops_listen", "127.0.0.1:0")
         .read()
         .unwrap()
-}
-
-/// Where the letters of a database's tenants are written down.
-fn mail_folder(database_url: &str) -> PathBuf {
-    let database = database_url.rsplit('/').next().unwrap().split('?').next().unwrap();
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("mail-{}", std::process::id())).join(database)
 }
 
 /// A running service over a database of its own.
@@ -127,6 +121,7 @@ pub struct World {
     pub database: String,
     http: reqwest::Client,
     stop: CancellationToken,
+    _letters: TempDir,
 }
 
 impl World {
@@ -141,7 +136,10 @@ impl World {
         let database = format!("it_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         clone_template(&shared.server, &database).await;
         let database_url = shared.server.ensure_database(INSTANCE, &database).await.unwrap();
-        let app = App::start(adjust(config(&database_url, &shared.key, INSTANCE))).await.unwrap();
+        let letters = tempfile::tempdir().unwrap();
+        let mut config = config(&database_url, &shared.key, INSTANCE);
+        config.mail.url = format!("file:{}", letters.path().display()).into();
+        let app = App::start(adjust(config)).await.unwrap();
         let listeners = Listeners::bind(&app.config.http).await.unwrap();
         let port = listeners.service.local_addr().unwrap().port();
         let ops_port = listeners.ops.local_addr().unwrap().port();
@@ -149,7 +147,7 @@ impl World {
         tokio::spawn(serve(app.clone(), listeners, stop.clone().cancelled_owned()));
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { app, port, ops_port, database_url, database, http, stop }
+        Self { app, port, ops_port, database_url, database, http, stop, _letters: letters }
     }
 
     /// A request to a host of ours, `acme.insula.test` for `acme`, the apex for an empty name.

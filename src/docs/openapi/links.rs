@@ -16,6 +16,9 @@ pub fn describe(reader: &Reader, endpoint: &Endpoint) -> Option<Operation> {
         ("POST", "/api/v1/auth/accept") => accept(),
         ("POST", "/api/v1/auth/forgot-password") => forgot_password(),
         ("POST", "/api/v1/auth/reset-password") => reset_password(),
+        ("GET", "/accept") => page("accept.page", "Accept an invitation"),
+        ("GET", "/reset-password") => page("reset_password.page", "Choose another password"),
+        ("GET", "/forgot-password") => page("forgot_password.page", "Ask for another password"),
         _ => return None,
     };
     Some(match reader {
@@ -26,6 +29,13 @@ pub fn describe(reader: &Reader, endpoint: &Endpoint) -> Option<Operation> {
 
 fn body(properties: Value, required: &[&str]) -> Value {
     json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
+}
+
+fn page(id: &str, summary: &str) -> Operation {
+    Operation::public(ACCOUNT, id, summary)
+        .about("The page that links of letters lead to, on the account's own host. The token stands behind `#` and is sent to nobody.")
+        .media(200, "A page.", "text/html", json!({ "type": "string" }))
+        .problems(&[403, 404])
 }
 
 fn token() -> Value {
