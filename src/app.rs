@@ -10,13 +10,14 @@ use tokio_util::sync::CancellationToken;
 use crate::access::{Limits, Sessions};
 use crate::audit::{Refusals, anchor};
 use crate::auth::password::PasswordHasher;
-use crate::auth::{Authenticator, Lives, Signups, load_keyring};
+use crate::auth::{Authenticator, Lives, Post, Signups, load_keyring};
 use crate::billing::Gate;
 use crate::config::Config;
 use crate::db::seal::SealingKey;
 use crate::db::{Database, listen, migrate_public, pending_public};
 use crate::docs::Documents;
 use crate::error::{Error, Result};
+use crate::mail::Mailer;
 use crate::ops::{Platform, migrate_tenants, pending_tenants, recover};
 use crate::pack::{Packs, load_catalog};
 use crate::resource::Engine;
@@ -44,6 +45,10 @@ pub struct App {
     pub limits: Limits,
     /// Sign-in.
     pub authenticator: Authenticator,
+    /// How letters leave.
+    pub mailer: Arc<Mailer>,
+    /// Letters on their way.
+    pub post: Arc<Post>,
     /// Who may sign up now.
     pub signups: Signups,
     /// Password hashing.
@@ -123,6 +128,7 @@ impl App {
             return Err(behind(&what));
         }
         let database = platform.database.clone();
+        let mailer = Arc::new(Mailer::new(&config)?);
         let keyring = load_keyring(&database, &config.auth.issuer).await?;
         let hasher = Arc::new(PasswordHasher::new(config.auth.hashing_threads));
         let lives = Lives::from(&config.auth);
@@ -136,6 +142,8 @@ impl App {
             refusals: Refusals::new(database.clone()),
             engine: Engine::new(database.clone(), platform.catalog.clone()),
             documents: Documents::new(platform.catalog.clone(), &config.domain),
+            post: Arc::new(Post::new(database.clone(), mailer.clone(), &config)),
+            mailer,
             metrics: &METRICS,
             draining: CancellationToken::new(),
             stop: CancellationToken::new(),
@@ -145,6 +153,7 @@ impl App {
         });
         tokio::spawn(sweep(app.clone()));
         tokio::spawn(anchor_audits(app.clone()));
+        tokio::spawn(app.post.clone().deliver(app.stop.clone()));
         app.clone().follow_news().await;
         Ok(app)
     }
@@ -159,6 +168,7 @@ impl App {
             self.tenants.hear(&news);
             self.gate.hear(&news);
             self.sessions.hear(&news);
+            self.post.hear(&news);
             heard.notify_one();
         }));
         let _ = timeout(limit, hearing.notified()).await;
@@ -166,17 +176,7 @@ impl App {
 
     /// Where customers reach a tenant; without a path.
     pub fn tenant_url(&self, subdomain: &str) -> String {
-        format!("{}://{subdomain}.{}{}", self.config.http.public_scheme, self.config.domain, self.port_suffix())
-    }
-
-    fn port_suffix(&self) -> String {
-        let settings = &self.config.http;
-        let listening = settings.listen.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
-        let port = if settings.public_port == 0 { listening.unwrap_or_default() } else { settings.public_port };
-        match (settings.public_scheme.as_str(), port) {
-            ("http", 80) | ("https", 443) => String::new(),
-            (_, port) => format!(":{port}"),
-        }
+        self.config.tenant_url(subdomain)
     }
 
     /// Ends background work and closes all connections.

@@ -18,6 +18,9 @@ pub mod config;
 /// Logs and metrics.
 pub mod telemetry;
 
+/// Letters and how they leave.
+pub mod mail;
+
 /// The one door to SQL: pools, scopes, transactions, news, migration of `public`, the private server.
 pub mod db;
 

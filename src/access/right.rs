@@ -77,7 +77,8 @@ impl Right {
 
     /// A transaction in the tenant.
     pub fn write(&self, limit: Duration) -> Scope {
-        Scope::write(self.caller.tenant.place.clone(), Seat::Tenant, self.acting(), limit)
+        let scope = Scope::write(self.caller.tenant.place.clone(), Seat::Tenant, self.acting(), limit);
+        scope.with_user_limit(self.entitlements.user_limit())
     }
 
     /// A transaction that runs an action of a pack.

@@ -1,6 +1,6 @@
 //! Changing one's own password.
 
-use super::password;
+use super::policy;
 use super::refresh::RefreshToken;
 use super::sign_in::{Authenticator, SignedIn, User};
 use crate::access::Caller;
@@ -16,7 +16,7 @@ impl Authenticator {
     /// `validation_failed` for a wrong old password or an unfit new one.
     pub async fn change_password(&self, caller: &Caller, old: String, new: String) -> Result<SignedIn<User>> {
         let Caller { tenant, session, .. } = caller;
-        password::check(&new)?;
+        policy::check(&new, &[&session.email, &tenant.subdomain, &tenant.name])?;
         if new == old {
             return Err(Error::validation().field("#/password", "unchanged", "must be another one"));
         }

@@ -9,8 +9,23 @@ mod keys;
 /// How many strangers may make us work.
 mod limit;
 
+/// Links in letters: invitations, and passwords that were forgotten.
+mod link;
+
+/// What letters say.
+mod letters;
+
+/// Letters on their way.
+mod post;
+
+/// Tokens of our own making.
+mod secret;
+
 /// Password hashing that cannot be used to exhaust the processor.
 pub mod password;
+
+/// Which passwords are good enough.
+pub mod policy;
 
 /// Refresh tokens.
 mod refresh;
@@ -26,6 +41,8 @@ pub mod token;
 
 pub use keys::load_keyring;
 pub use limit::Signups;
+pub use link::{Acceptance, Replacement};
+pub use post::Post;
 pub use refresh::Lives;
 pub use sign_in::{
     Authenticator, Client, Credentials, Operator, OperatorRole, SignedIn, is_email, new_owner_sql, normal_email,

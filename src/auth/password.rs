@@ -11,6 +11,7 @@ use argon2::password_hash::{self, PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, PasswordHash, Version};
 use tokio::sync::Semaphore;
 
+use super::policy::{check_alone, normal, refuse_long};
 use super::threads::Threads;
 use crate::error::{Error, Kind, Result};
 
@@ -24,10 +25,6 @@ const PARAMS: Params = match Params::new(19_456, 2, 1, None) {
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$Tm9ib2R5J3Mgc2FsdC4hIQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// NIST SP 800-63B section 3.1.1 counts code points, not bytes.
-const MIN_CHARS: usize = 8;
-/// Bounds what is read and copied before anything is known about the caller.
-const MAX_BYTES: usize = 1024;
 const WAITING_PER_THREAD: usize = 4;
 
 /// Hashes and verifies passwords; shared by all requests of the process.
@@ -51,10 +48,10 @@ impl PasswordHasher {
     /// The hash of a new password as a PHC string.
     ///
     /// # Errors
-    /// `validation_failed` for fewer than 8 characters or more than 1024 bytes, `too_many_requests` when the queue is full.
+    /// `validation_failed` for one that is too short, too long or well known, `too_many_requests` when the queue is full.
     pub async fn hash(&self, password: String) -> Result<String> {
-        check(&password)?;
-        self.run(move || argon2().hash_password(password.as_bytes()).map(|hash| hash.to_string()))
+        check_alone(&password)?;
+        self.run(move || argon2().hash_password(normal(&password).as_bytes()).map(|hash| hash.to_string()))
             .await?
             .map_err(|error| Error::internal(format!("cannot hash a password: {error}")))
     }
@@ -91,23 +88,7 @@ fn argon2() -> Argon2<'static> {
 }
 
 fn matches(password: &str, hash: &str) -> password_hash::Result<()> {
-    argon2().verify_password(password.as_bytes(), &PasswordHash::new(hash)?)
-}
-
-/// Refuses a new password of fewer than 8 characters or more than 1024 bytes.
-pub fn check(password: &str) -> Result<()> {
-    if password.chars().count() < MIN_CHARS {
-        let detail = format!("must have at least {MIN_CHARS} characters");
-        return Err(Error::validation().field("#/password", "too_short", detail));
-    }
-    refuse_long(password)
-}
-
-fn refuse_long(password: &str) -> Result<()> {
-    if password.len() <= MAX_BYTES {
-        return Ok(());
-    }
-    Err(Error::validation().field("#/password", "too_long", format!("must have at most {MAX_BYTES} bytes")))
+    argon2().verify_password(normal(password).as_bytes(), &PasswordHash::new(hash)?)
 }
 
 fn too_many() -> Error {
@@ -135,6 +116,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_password_is_the_same_one_however_its_letters_are_composed() {
+        let hasher = PasswordHasher::new(1);
+        let hash = hasher.hash("caf\u{e9} au lait".into()).await.unwrap();
+        assert!(hasher.verify("cafe\u{301} au lait".into(), Some(&hash)).await.unwrap());
+        assert!(!hasher.verify("cafe au lait".into(), Some(&hash)).await.unwrap());
+    }
+
+    #[tokio::test]
     async fn nobody_costs_what_somebody_costs() {
         let real = PasswordHasher::new(1).hash("correct horse".into()).await.unwrap();
         let (real, nobody) = (PasswordHash::new(&real).unwrap(), PasswordHash::new(NOBODY).unwrap());
@@ -155,8 +144,8 @@ mod tests {
         }
         assert_eq!(hasher.verify("x".repeat(1025), None).await.unwrap_err().code(), "validation_failed");
         drop(all);
-        assert!(hasher.hash("x".repeat(1024)).await.is_ok());
-        assert!(hasher.hash("ऩऩऩऩऩऩऩऩ".into()).await.is_ok());
+        assert!(hasher.hash("xy".repeat(512)).await.is_ok());
+        assert!(hasher.hash("ऩऩऩऩऩऩऩब".into()).await.is_ok());
     }
 
     #[tokio::test]

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::secret::Secret;
 use super::sign_in::{Authenticator, SignedIn, User};
 use crate::config;
 use crate::db::{Acting, Scope, Seat};
@@ -17,8 +15,6 @@ use crate::tenant::Tenant;
 
 /// Begins every token, so that a scanner for lost secrets knows one.
 const PREFIX: &str = "insula_rt_";
-/// Characters of a text that may be a token.
-const LONGEST: usize = 128;
 
 /// How long what belongs to a sign-in lives.
 #[derive(Debug, Clone, Copy)]
@@ -42,29 +38,23 @@ impl From<&config::Auth> for Lives {
 }
 
 /// A new token.
-pub struct RefreshToken(String);
+pub struct RefreshToken(Secret);
 
 impl RefreshToken {
     /// 256 random bits.
     pub fn generate() -> Result<Self> {
-        let mut bits = [0; 32];
-        getrandom::fill(&mut bits).map_err(Error::internal)?;
-        Ok(Self(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bits))))
+        Secret::generate(PREFIX).map(Self)
     }
 
     /// What the database keeps of it, in base64.
     pub fn digest(&self) -> String {
-        digest(&self.0)
+        self.0.digest()
     }
 
     /// The token, for its owner.
     pub fn into_text(self) -> String {
-        self.0
+        self.0.into_text()
     }
-}
-
-fn digest(text: &str) -> String {
-    STANDARD.encode(Sha256::digest(text))
 }
 
 #[derive(Deserialize)]
@@ -77,12 +67,12 @@ impl Authenticator {
     /// Takes a refresh token, and gives the next one with a new access token. A token that comes a second time ends its
     /// whole session: one of the two who sent it had stolen it.
     pub async fn refresh(&self, tenant: &Tenant, token: &str) -> Result<SignedIn<User>> {
-        if !token.starts_with(PREFIX) || token.len() > LONGEST {
+        if !Secret::may_be(PREFIX, token) {
             return Err(not_good());
         }
         let next = RefreshToken::generate()?;
         let mut sql = Sql::new("select 1::bigint, sys_refresh(decode(");
-        sql.bind(Value::text(digest(token))).push(", 'base64'), decode(");
+        sql.bind(Value::text(Secret::digest_of(token))).push(", 'base64'), decode(");
         sql.bind(Value::text(next.digest())).push(", 'base64')");
         for life in [self.lives.refresh, self.lives.session] {
             sql.push(", make_interval(secs => ").bind(Value::text(life.as_secs().to_string())).push("::int)");
@@ -99,19 +89,4 @@ impl Authenticator {
 fn not_good() -> Error {
     Error::new(Kind::Unauthenticated, "invalid_refresh_token", "The refresh token is used, expired or unknown.")
         .hint("Sign in again.")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tokens_differ_and_are_known_by_their_digest() {
-        let (one, two) = (RefreshToken::generate().unwrap(), RefreshToken::generate().unwrap());
-        assert_ne!(one.digest(), two.digest());
-        let digest_of_one = one.digest();
-        let text = one.into_text();
-        assert!(text.starts_with(PREFIX) && text.len() < LONGEST, "{text}");
-        assert_eq!(digest(&text), digest_of_one);
-    }
 }

@@ -158,7 +158,7 @@ impl Authenticator {
     }
 
     /// A session for who proved the account's password. One that was changed meanwhile proves nothing any more.
-    async fn open_session(
+    pub(super) async fn open_session(
         &self,
         tenant: Uuid,
         place: &Arc<Place>,

@@ -30,14 +30,22 @@ pub struct Entitlement {
     hidden: bool,
 }
 
-/// All modules of a tenant.
+/// All modules of a tenant, and what its plan limits.
 #[derive(Debug)]
-pub struct Entitlements(BTreeMap<String, Entitlement>);
+pub struct Entitlements {
+    modules: BTreeMap<String, Entitlement>,
+    user_limit: Option<i64>,
+}
 
 impl Entitlements {
     /// Whether a module answers now.
     pub fn allows(&self, module: &str) -> bool {
-        self.0.get(module).is_some_and(|entitlement| entitlement.enabled)
+        self.modules.get(module).is_some_and(|entitlement| entitlement.enabled)
+    }
+
+    /// How many users the plan allows; nothing, when it does not say.
+    pub fn user_limit(&self) -> Option<i64> {
+        self.user_limit
     }
 
     /// Refuses a module that does not answer now.
@@ -47,12 +55,12 @@ impl Entitlements {
 
     /// What a customer sees: everything that is sold.
     pub fn visible(&self) -> impl Iterator<Item = &Entitlement> {
-        self.0.values().filter(|entitlement| !entitlement.hidden)
+        self.modules.values().filter(|entitlement| !entitlement.hidden)
     }
 
     /// Codes of the modules that answer now.
     pub fn enabled(&self) -> impl Iterator<Item = &str> {
-        self.0.values().filter(|entitlement| entitlement.enabled).map(|entitlement| entitlement.code.as_str())
+        self.modules.values().filter(|entitlement| entitlement.enabled).map(|entitlement| entitlement.code.as_str())
     }
 
     /// Hidden modules come along with those that require them, unless they were switched off for everybody.
@@ -62,7 +70,8 @@ impl Entitlements {
             .flat_map(|code| catalog.packs().with_requirements(code))
             .map(|pack| pack.manifest.code.clone())
             .collect();
-        for entitlement in self.0.values_mut().filter(|entitlement| entitlement.hidden && entitlement.source == "none")
+        for entitlement in
+            self.modules.values_mut().filter(|entitlement| entitlement.hidden && entitlement.source == "none")
         {
             if needed.contains(&entitlement.code) {
                 entitlement.enabled = true;
@@ -104,7 +113,7 @@ impl Gate {
 
     async fn load(&self, tenant: Uuid) -> Result<Loaded<Arc<Entitlements>>> {
         let sql = "select module_code, module_name, hidden, enabled, source, expires_at,
-                to_char(expires_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')
+                to_char(expires_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), public.tenant_user_limit($1)
             from public.tenant_entitlements($1, $2)";
         let now = SystemTime::now();
         let rows = self.database.look_up(sql, &[&tenant, &now]).await?;
@@ -114,7 +123,8 @@ impl Gate {
             let (name, hidden, enabled, source) = (row.get(1), row.get(2), row.get(3), row.get(4));
             (code.clone(), Entitlement { code, name, enabled, source, expires_at: row.get(6), hidden })
         });
-        let entitlements = Entitlements(modules.collect()).with_dependencies(&self.catalog);
+        let user_limit = rows.first().and_then(|row| row.get(7));
+        let entitlements = Entitlements { modules: modules.collect(), user_limit }.with_dependencies(&self.catalog);
         let valid_for = next_change.map(|at| at.duration_since(now).unwrap_or_default());
         Ok(Loaded { value: Arc::new(entitlements), valid_for })
     }

@@ -9,6 +9,7 @@ use super::output::Mark;
 use super::secret::PasswordArgs;
 use crate::auth::operator_create;
 use crate::auth::password::PasswordHasher;
+use crate::auth::policy;
 use crate::error::{Error, Result};
 use crate::ops::operator_list;
 
@@ -57,7 +58,9 @@ enum RoleArg {
 pub(super) async fn run(context: &Context, args: OperatorArgs) -> Result<Exit> {
     match args.command {
         OperatorCommand::Create { email, name, role, password } => {
-            let hash = PasswordHasher::new(1).hash(password.require("INSULA_OPERATOR_PASSWORD")?).await?;
+            let password = password.require("INSULA_OPERATOR_PASSWORD")?;
+            policy::check(&password, &[&email, &name])?;
+            let hash = PasswordHasher::new(1).hash(password).await?;
             let role = role.to_possible_value().map_or_else(String::new, |role| role.get_name().to_owned());
             let platform = context.platform().await?;
             let id = operator_create(&platform.database, &email, &name, &role, &hash).await?;

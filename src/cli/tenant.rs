@@ -10,6 +10,7 @@ use super::output::Mark;
 use super::secret::PasswordArgs;
 use crate::app::open_platform;
 use crate::auth::password::PasswordHasher;
+use crate::auth::policy;
 use crate::error::{Error, Place, Result};
 use crate::ident::Subdomain;
 use crate::ops::{
@@ -156,7 +157,10 @@ async fn create(context: &Context, args: CreateArgs) -> Result<()> {
     let subdomain = Subdomain::new(&args.subdomain).map_err(as_flags)?;
     let password = args.password.read(PASSWORD_VARIABLE)?;
     let password_hash = match password {
-        Some(password) => Some(PasswordHasher::new(1).hash(password).await?),
+        Some(password) => {
+            policy::check(&password, &[&args.owner, subdomain.as_str(), &args.name])?;
+            Some(PasswordHasher::new(1).hash(password).await?)
+        }
         None => None,
     };
     let name_in_address = args.owner.split('@').next().unwrap_or_default().to_owned();
@@ -246,12 +250,14 @@ async fn changed(context: &Context, platform: &Platform, subdomain: &str, state:
 }
 
 async fn set_password(context: &Context, name: &str, user: Option<&str>, password: &PasswordArgs) -> Result<()> {
-    let hash = PasswordHasher::new(1).hash(password.require(PASSWORD_VARIABLE)?).await?;
+    let password = password.require(PASSWORD_VARIABLE)?;
     let config = context.installation()?;
     let platform = open_platform(&config).await?;
     let id = tenant_find(&platform, name).await?;
     let tenant = Tenants::new(platform.database.clone(), &config.cache).by_id(id).await?;
     let email = user_email(&platform.database, &tenant.place, user).await?;
+    policy::check(&password, &[&email, &tenant.subdomain, &tenant.name])?;
+    let hash = PasswordHasher::new(1).hash(password).await?;
     user_set_password(&platform.database, &tenant.place, &email, &hash).await?;
     context.out.line(Mark::Good, name, &format!("new password for {email}"));
     Ok(())

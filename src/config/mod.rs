@@ -19,7 +19,7 @@ const DEFAULTS: &str = include_str!("default.toml");
 const MASK: &str = "********";
 /// Variables with our prefix that belong to single commands.
 const NO_SETTINGS: [&str; 3] = ["config", "owner_password", "operator_password"];
-const SECRETS: [&str; 2] = ["database.url", "encryption.key"];
+const SECRETS: [&str; 3] = ["database.url", "encryption.key", "mail.url"];
 
 /// A value that nothing prints.
 #[derive(Clone, Default, Deserialize)]
@@ -56,11 +56,15 @@ pub struct Config {
     pub database: Database,
     pub encryption: Encryption,
     pub auth: Auth,
+    pub mail: Mail,
     pub signup: Signup,
     pub limits: Limits,
     pub cache: Cache,
     pub packs: Packs,
     pub log: Log,
+    /// Whether this is `insula dev`; no setting.
+    #[serde(skip)]
+    pub development: bool,
 }
 
 macro_rules! section {
@@ -85,6 +89,8 @@ section!(/// `[encryption]`
     Encryption { key: Secret });
 section!(/// `[auth]`
     Auth { issuer: String, access_token_seconds: u64, refresh_token_seconds: u64, session_seconds: u64, hashing_threads: usize });
+section!(/// `[mail]`
+    Mail { url: Secret, from: String });
 section!(/// `[signup]`
     Signup { mode: SignupMode, plan: String, trial_days: u16, at_once: usize, hourly: usize, hourly_per_address: usize });
 section!(/// `[limits]`
@@ -231,6 +237,21 @@ fn flatten(prefix: &str, tree: &Json, rows: &mut Vec<(String, String)>) {
 }
 
 impl Config {
+    /// Where customers reach a tenant; without a path.
+    pub fn tenant_url(&self, subdomain: &str) -> String {
+        format!("{}://{subdomain}.{}{}", self.http.public_scheme, self.domain, self.port_suffix())
+    }
+
+    fn port_suffix(&self) -> String {
+        let settings = &self.http;
+        let listening = settings.listen.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        let port = if settings.public_port == 0 { listening.unwrap_or_default() } else { settings.public_port };
+        match (settings.public_scheme.as_str(), port) {
+            ("http", 80) | ("https", 443) => String::new(),
+            (_, port) => format!(":{port}"),
+        }
+    }
+
     fn check(&self) -> Result<()> {
         let bad = |key: &str, why: &str| Err(Error::malformed(format!("The setting `{key}` {why}.")));
         if Ident::new(&*self.instance).is_err() || self.instance.len() > 16 {

@@ -27,6 +27,8 @@ pub enum Topic {
     Modules,
     /// Users, roles, grants or sessions of a schema changed.
     Access,
+    /// There is something to send in a schema.
+    Mail,
 }
 
 /// One message.
@@ -45,6 +47,7 @@ fn parse(payload: &str) -> Option<News> {
         "tenant" => Topic::Tenant,
         "modules" => Topic::Modules,
         "access" => Topic::Access,
+        "mail" => Topic::Mail,
         _ => return None,
     };
     Some(News::Changed(topic, key.to_owned()))

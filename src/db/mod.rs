@@ -76,6 +76,8 @@ struct Inner {
     tenants: Mutex<HashMap<Uuid, Arc<Semaphore>>>,
     settings: crate::config::Database,
     sealing: SealingKey,
+    /// `app.mail`: whether there is a way for letters.
+    mail: &'static str,
     metrics: &'static Metrics,
 }
 
@@ -85,13 +87,14 @@ impl Database {
         let endpoint = Endpoint::parse(&config.database)?;
         let instance = Ident::new(config.instance.clone())?;
         let timeout = config.database.control_statement_timeout_ms;
-        let options = format!("{CONTROL_SESSION} {CONTROL_LIMITS} -c statement_timeout={timeout}");
+        let mail = if config.mail.url.expose().is_empty() { "off" } else { "on" };
+        let options = format!("{CONTROL_SESSION} {CONTROL_LIMITS} -c app.mail={mail} -c statement_timeout={timeout}");
         let session = endpoint.session("insula control", &options);
         let limits = limits(&config.database, config.database.control_pool);
         let control = Pool::new(session, &endpoint, limits, metrics)?;
         let settings = config.database.clone();
         let (buckets, tenants) = Default::default();
-        Ok(Self(Arc::new(Inner { instance, endpoint, control, buckets, tenants, settings, sealing, metrics })))
+        Ok(Self(Arc::new(Inner { instance, endpoint, control, buckets, tenants, settings, sealing, mail, metrics })))
     }
 
     /// The prefix of this installation's roles.
@@ -178,7 +181,8 @@ impl Database {
             return Ok(pool.clone());
         }
         let timeout = self.0.settings.statement_timeout_ms;
-        let options = format!("{BUCKET_SESSION} -c statement_timeout={timeout}");
+        let mail = self.0.mail;
+        let options = format!("{BUCKET_SESSION} -c app.mail={mail} -c statement_timeout={timeout}");
         let mut session = self.0.endpoint.session("insula", &options);
         session.user(login).password(password);
         let limits = limits(&self.0.settings, self.0.settings.bucket_pool);

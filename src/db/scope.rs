@@ -106,6 +106,7 @@ pub struct Scope {
     pub(super) seat: Seat,
     acting: Acting,
     action: Option<Ident>,
+    user_limit: Option<i64>,
     pub(super) read_only: bool,
     pub(super) statement_timeout: Duration,
 }
@@ -113,7 +114,7 @@ pub struct Scope {
 impl Scope {
     /// A transaction that may write.
     pub fn write(place: Arc<Place>, seat: Seat, acting: Acting, statement_timeout: Duration) -> Self {
-        Self { place, seat, acting, action: None, read_only: false, statement_timeout }
+        Self { place, seat, acting, action: None, user_limit: None, read_only: false, statement_timeout }
     }
 
     /// A READ ONLY transaction: a statement in it that writes fails with 25006.
@@ -125,6 +126,13 @@ impl Scope {
     #[must_use]
     pub fn in_action(mut self, name: Ident) -> Self {
         self.action = Some(name);
+        self
+    }
+
+    /// Tells the triggers that count users how many there may be.
+    #[must_use]
+    pub fn with_user_limit(mut self, most: Option<i64>) -> Self {
+        self.user_limit = most;
         self
     }
 
@@ -156,6 +164,9 @@ impl Scope {
         }
         if let Some(action) = &self.action {
             let _ = write!(sql, "; set local app.action = '{}'", action.as_str());
+        }
+        if let Some(most) = self.user_limit {
+            let _ = write!(sql, "; set local app.user_limit = {most}");
         }
         sql
     }

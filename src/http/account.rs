@@ -16,7 +16,7 @@ use super::json::{Json, json};
 use super::metadata::grants;
 use crate::access::Caller;
 use crate::app::App;
-use crate::auth::{Client, Credentials, normal_email, password};
+use crate::auth::{Client, Credentials, normal_email, policy};
 use crate::config::{self, SignupMode};
 use crate::db::{By, Origin};
 use crate::docs;
@@ -167,7 +167,8 @@ impl Signup {
             last_name: self.last_name,
             password_hash: None,
         };
-        let others = [tenant_check(&self.company, &owner).err(), password::check(&self.password).err()];
+        let known = [&*owner.email, &*self.subdomain, &*self.company];
+        let others = [tenant_check(&self.company, &owner).err(), policy::check(&self.password, &known).err()];
         let faults = subdomain.as_ref().err().cloned().into_iter().chain(others.into_iter().flatten());
         if let Some(faults) = faults.reduce(Error::joined) {
             return Err(faults);

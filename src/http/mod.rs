@@ -9,6 +9,7 @@ mod formats;
 mod front;
 mod incoming;
 mod json;
+mod links;
 mod metadata;
 mod operations;
 mod operator;

@@ -17,7 +17,7 @@ use super::extract::{InPath, Staff, TenantAdmin};
 use super::front::Context;
 use super::json::{Json, json};
 use crate::app::App;
-use crate::auth::Credentials;
+use crate::auth::{Credentials, policy};
 use crate::error::{Error, Result};
 use crate::ident::Subdomain;
 use crate::ops::{self, NewTenant, Owner, Term};
@@ -114,7 +114,10 @@ pub async fn tenant_create(
     Json(form): Json<NewTenantForm>,
 ) -> Answer {
     let password_hash = match form.password {
-        Some(password) => Some(app.hasher.hash(password).await?),
+        Some(password) => {
+            policy::check(&password, &[&form.email, &form.subdomain, &form.company])?;
+            Some(app.hasher.hash(password).await?)
+        }
         None => None,
     };
     let new = NewTenant {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{MatchedPath, Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
@@ -13,15 +14,21 @@ use axum::http::header::{
 use axum::response::{IntoResponse, Response};
 
 use super::error::{Problem, status};
+use super::extract::Reached;
+use super::front::Context;
 use super::incoming::collect;
 use super::metadata::{Face, document};
 use crate::app::App;
 use crate::docs::Reader;
 use crate::docs::pages::{self, Notice, assets};
 use crate::error::Error;
+use crate::tenant::Host;
 
 /// A form that holds a token is smaller than this.
 const FORM_BYTES: usize = 16 * 1024;
+
+/// Letters on one page.
+const LETTERS: usize = 100;
 
 type Answer = Result<Response<Body>, Problem>;
 
@@ -98,6 +105,21 @@ async fn typed_token(body: Body) -> Result<String, Error> {
     let token = form_urlencoded::parse(&bytes).find(|(name, _)| name == "token").map(|(_, value)| value.into_owned());
     let token = token.unwrap_or_default();
     Ok(token.trim().trim_start_matches("Bearer ").trim_start().to_owned())
+}
+
+/// `GET /accept`, `/reset-password` and `/forgot-password` on a tenant's host: where the links of letters lead.
+pub async fn link(Reached(_): Reached, path: MatchedPath) -> Answer {
+    let page = pages::link(path.as_str().trim_start_matches('/')).ok_or_else(Error::not_found)?;
+    html(StatusCode::OK, page, &pages::LINK_POLICY)
+}
+
+/// `GET /dev/mail` on the apex: the letters that were written down. Only `insula dev` has this page, and shows it to
+/// this machine only.
+pub async fn letters(State(app): State<Arc<App>>, Extension(context): Extension<Context>) -> Answer {
+    if context.host != Host::Neutral || !context.address.is_loopback() {
+        return Err(Error::not_found().into());
+    }
+    html(StatusCode::OK, pages::letters(&app.mailer.kept(LETTERS).await?), &pages::POLICY)
 }
 
 /// `GET /problems`

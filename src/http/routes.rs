@@ -10,7 +10,7 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use super::error::Problem;
 use super::front::remember_route;
 use super::metadata::{Face, OperatorFace, TenantFace};
-use super::{account, batch, metadata, operations, operator, pages, resources, roles, writes};
+use super::{account, batch, links, metadata, operations, operator, pages, resources, roles, writes};
 use crate::app::App;
 use crate::error::{Error, Kind};
 use crate::pack::Verb;
@@ -65,6 +65,9 @@ pub fn tenant_routes() -> Vec<Route> {
         route(Method::POST, "/api/v1/signup", Public, post(account::signup)),
         route(Method::POST, "/api/v1/auth/login", Public, post(account::login)),
         route(Method::POST, "/api/v1/auth/refresh", Public, post(account::refresh)),
+        route(Method::POST, "/api/v1/auth/accept", Public, post(links::accept)),
+        route(Method::POST, "/api/v1/auth/forgot-password", Public, post(links::forgot_password)),
+        route(Method::POST, "/api/v1/auth/reset-password", Public, post(links::reset_password)),
         route(Method::POST, "/api/v1/auth/logout", SignedIn, post(account::logout)),
         route(Method::POST, "/api/v1/auth/logout-all", SignedIn, post(account::logout_all)),
         route(Method::GET, "/api/v1/me", SignedIn, get(account::me)),
@@ -90,8 +93,16 @@ pub fn tenant_routes() -> Vec<Route> {
         route(Method::DELETE, "/api/v1/{resource}/{id}", Resource(Verb::Delete), delete(writes::delete)),
         route(Method::POST, "/api/v1/{resource}/{id}/actions/{action}", Action, post(writes::act)),
     ];
+    for path in ["/accept", "/reset-password", "/forgot-password"] {
+        routes.push(route(Method::GET, path, Public, get(pages::link)));
+    }
     routes.extend(document_routes::<TenantFace>());
     routes
+}
+
+/// Routes that only `insula dev` has, beside those of tenants.
+pub fn dev_routes() -> Vec<Route> {
+    vec![route(Method::GET, "/dev/mail", Policy::Public, get(pages::letters))]
 }
 
 /// Routes on `admin.<domain>`.

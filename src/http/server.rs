@@ -21,7 +21,7 @@ use super::front::Front;
 use super::ops_port;
 use super::peer::Proxies;
 use super::room::{Room, Seat};
-use super::routes::{operator_routes, router, tenant_routes};
+use super::routes::{dev_routes, operator_routes, router, tenant_routes};
 use crate::app::App;
 use crate::config;
 use crate::error::{Error, Result};
@@ -63,7 +63,11 @@ async fn bind(address: &str, key: &str) -> Result<TcpListener> {
 /// Serves both ports until `stop`, then lets requests in flight finish within the grace period.
 pub async fn serve(app: Arc<App>, listeners: Listeners, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
     let settings = &app.config.http;
-    let tenant = router(tenant_routes(), app.clone());
+    let mut routes = tenant_routes();
+    if app.config.development {
+        routes.extend(dev_routes());
+    }
+    let tenant = router(routes, app.clone());
     let operator = router(operator_routes(), app.clone());
     let front = Arc::new(Front::new(app.clone(), tenant, operator));
     let ops = tokio::spawn(serve_ops(app.clone(), listeners.ops));

@@ -138,6 +138,8 @@ pub struct Resource {
     pub regex: Vec<Ident>,
     /// Whether some rows are hidden from some users.
     pub scoped: bool,
+    /// What makes a row, where that is more than writing one: like an action, on a key that is new.
+    pub maker: Option<Action>,
     /// Actions by name.
     pub actions: BTreeMap<String, Action>,
     /// Permission codes in the order of [`Verb`].
@@ -154,7 +156,12 @@ impl Resource {
     pub fn replaceable(&self) -> bool {
         let offered = [Method::Create, Method::Update].iter().all(|method| self.methods.contains(method));
         let others = self.columns.iter().any(|column| column.writable && column.name != self.key.name);
-        offered && others && (self.key.kind == Kind::Uuid || self.key.writable)
+        offered && self.maker.is_none() && others && (self.key.kind == Kind::Uuid || self.key.writable)
+    }
+
+    /// All functions that callers reach.
+    pub fn functions(&self) -> impl Iterator<Item = &Ident> {
+        self.actions.values().chain(&self.maker).map(|action| &action.function)
     }
 
     /// The key of a row given as JSON, as it stands in URLs.

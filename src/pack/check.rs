@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::manifest::{ActionEntry, ResourceEntry};
+use super::manifest::ResourceEntry;
 use super::source::Pack;
 use crate::db::Failure;
 use crate::error::{Error, nearest};
@@ -141,19 +141,19 @@ fn check_resource(name: &str, resource: &ResourceEntry, complain: &mut impl FnMu
         complain("if_match", format!("resource `{name}`: `if_match` can only be \"required\", not `{word}`"));
     }
     for (action, entry) in &resource.action {
-        check_action(name, action, entry, complain);
+        check_input(&format!("action `{name}.{action}`"), &entry.input, complain);
+    }
+    if let Some(maker) = &resource.create {
+        check_input(&format!("`create` of `{name}`"), &maker.input, complain);
     }
 }
 
-fn check_action(resource: &str, name: &str, action: &ActionEntry, complain: &mut impl FnMut(&str, String)) {
+fn check_input(whose: &str, input: &BTreeMap<String, String>, complain: &mut impl FnMut(&str, String)) {
     let known: Vec<String> = INPUT_TYPES.iter().map(ToString::to_string).collect();
-    for (field, kind) in &action.input {
+    for (field, kind) in input {
         let bare = kind.strip_suffix('?').unwrap_or(kind);
         if !INPUT_TYPES.contains(&bare) {
-            complain(
-                field,
-                format!("action `{resource}.{name}`: `{kind}` is not a type{}", did_you_mean(bare, &known)),
-            );
+            complain(field, format!("{whose}: `{kind}` is not a type{}", did_you_mean(bare, &known)));
         }
     }
 }

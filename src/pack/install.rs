@@ -68,8 +68,9 @@ pub fn disable_sql(pack: &Pack, place: &Place) -> Result<String> {
     for entry in pack.manifest.resource.values() {
         let table = Ident::new(&*entry.table)?;
         let _ = writeln!(sql, "revoke insert, update, delete on {table} from {};", place.role);
-        for action in entry.action.values() {
-            let function = Ident::new(&*action.function)?;
+        let makers = entry.create.iter().map(|maker| &maker.function);
+        for function in entry.action.values().map(|action| &action.function).chain(makers) {
+            let function = Ident::new(&**function)?;
             let _ = writeln!(sql, "revoke execute on function {function}(uuid, jsonb) from {};", place.role);
         }
     }
@@ -94,8 +95,8 @@ fn rights(catalog: &Catalog, pack: &Pack, place: &Place) -> Result<String> {
                  create policy scope on {table} to {role} using ({scope}) with check ({scope});"
             );
         }
-        for action in resource.actions.values() {
-            let _ = writeln!(sql, "grant execute on function {}(uuid, jsonb) to {role};", action.function);
+        for function in resource.functions() {
+            let _ = writeln!(sql, "grant execute on function {function}(uuid, jsonb) to {role};");
         }
     }
     for name in manifest.report.keys() {
@@ -128,7 +129,7 @@ fn grant_table(sql: &mut String, resource: &Resource, hides: bool, role: &Ident)
         true => writeln!(sql, "grant select ({visible}) on {table} to {role};"),
         false => writeln!(sql, "grant select on {table} to {role};"),
     };
-    if has(Method::Create) {
+    if has(Method::Create) && resource.maker.is_none() {
         let key = |column: &&Column| resource.replaceable() && column.name == resource.key.name;
         let insertable = list(&mut resource.columns.iter().filter(|column| column.writable || key(column)));
         let _ = writeln!(sql, "grant insert ({insertable}) on {table} to {role};");

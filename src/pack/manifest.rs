@@ -79,6 +79,8 @@ pub struct ResourceEntry {
     /// Permission codes where they are not `<resource>.<verb>`.
     #[serde(default)]
     pub permissions: BTreeMap<String, String>,
+    /// What makes a row, where that is more than writing one.
+    pub create: Option<MakerEntry>,
     /// Actions by name.
     #[serde(default)]
     pub action: BTreeMap<String, ActionEntry>,
@@ -107,6 +109,17 @@ pub struct ActionEntry {
     /// Who may.
     pub permission: String,
     /// SQL function `(id uuid, input jsonb) returns jsonb`.
+    pub function: String,
+    /// Fields of the body and their types; `?` marks an optional one.
+    #[serde(default)]
+    pub input: BTreeMap<String, String>,
+}
+
+/// `POST /api/v1/<resource>` by a function.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MakerEntry {
+    /// SQL function `(id uuid, input jsonb) returns jsonb` that makes the row of this key.
     pub function: String,
     /// Fields of the body and their types; `?` marks an optional one.
     #[serde(default)]

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::catalog::{Action, Catalog, Column, Constraint, Input, Kind, Reference, Resource};
 use super::check::{Complaint, did_you_mean, reserved_column};
-use super::manifest::{ActionEntry, ResourceEntry};
+use super::manifest::{ActionEntry, MakerEntry, Method, ResourceEntry};
 use super::report::report;
 use super::source::{Pack, Packs};
 use crate::db::{Database, Failure, Transaction};
@@ -236,6 +236,17 @@ fn resource(pack: &Pack, name: &str, entry: &ResourceEntry, shape: &Shape) -> Re
             Err(complaint) => complaints.push(complaint),
         }
     }
+    let maker = entry.create.as_ref().map(|maker| {
+        let MakerEntry { function, input } = maker.clone();
+        let permission = entry.permission(name, "create");
+        let entry = ActionEntry { permission, function, input };
+        action(pack, &format!("{header}.create"), "create", &entry, shape)
+    });
+    let maker = maker.transpose().map_err(|complaint| complaints.push(complaint)).unwrap_or_default();
+    if entry.create.is_some() && !entry.methods.contains(&Method::Create) {
+        let why = "`methods` must name `create`, because there is a function for it".to_owned();
+        complaints.push(Complaint::in_section(pack, &header, "methods", why));
+    }
     if entry.if_match.is_some() && !known.iter().any(|column| column == "row_version") {
         let why = format!("`if_match` needs a column `row_version`, which `{}` has not", entry.table);
         complaints.push(Complaint::in_section(pack, &header, "if_match", why));
@@ -264,6 +275,7 @@ fn resource(pack: &Pack, name: &str, entry: &ResourceEntry, shape: &Shape) -> Re
         search: idents(&entry.search).unwrap_or_default(),
         scoped: entry.scope.is_some(),
         regex: idents(&entry.regex).unwrap_or_default(),
+        maker,
         actions,
         permissions: ["view", "create", "edit", "delete", "report", "export"].map(|verb| entry.permission(name, verb)),
     })
@@ -294,10 +306,7 @@ impl ResourceEntry {
     }
 
     fn may_hold(&self, column: &ColumnShape) -> bool {
-        let writes = self
-            .methods
-            .iter()
-            .any(|method| !matches!(method, super::manifest::Method::List | super::manifest::Method::Get));
+        let writes = self.methods.iter().any(|method| !matches!(method, Method::List | Method::Get));
         writes && !column.generated && self.may_write(&column.name)
     }
 

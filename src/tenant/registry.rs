@@ -143,6 +143,13 @@ impl Tenants {
         self.by_name(name, sql).await
     }
 
+    /// The tenant of a schema; asked anew each time.
+    pub async fn by_schema(&self, schema: &str) -> Result<Arc<Tenant>> {
+        let sql = "select id from public.tenants where schema_name = $1 and state <> 'deleted'";
+        let row = self.database.look_up(sql, &[&schema]).await?.pop();
+        self.by_id(row.ok_or_else(tenant_not_found)?.get(0)).await
+    }
+
     async fn by_name(&self, name: &str, sql: &'static str) -> Result<Arc<Tenant>> {
         let key = name.to_owned();
         let id = self.names.get(&key, || self.find(name, sql)).await?;

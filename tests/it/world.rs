@@ -14,6 +14,7 @@ use insula::ops::{DEMO_PASSWORD, seed_demo};
 use insula::pack::{Kind, Parameter, Report};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
 use tokio_util::sync::CancellationToken;
 
@@ -120,6 +121,7 @@ pub struct World {
     pub database: String,
     http: reqwest::Client,
     stop: CancellationToken,
+    _letters: TempDir,
 }
 
 impl World {
@@ -134,7 +136,10 @@ impl World {
         let database = format!("it_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         clone_template(&shared.server, &database).await;
         let database_url = shared.server.ensure_database(INSTANCE, &database).await.unwrap();
-        let app = App::start(adjust(config(&database_url, &shared.key, INSTANCE))).await.unwrap();
+        let letters = tempfile::tempdir().unwrap();
+        let mut config = config(&database_url, &shared.key, INSTANCE);
+        config.mail.url = format!("file:{}", letters.path().display()).into();
+        let app = App::start(adjust(config)).await.unwrap();
         let listeners = Listeners::bind(&app.config.http).await.unwrap();
         let port = listeners.service.local_addr().unwrap().port();
         let ops_port = listeners.ops.local_addr().unwrap().port();
@@ -142,7 +147,7 @@ impl World {
         tokio::spawn(serve(app.clone(), listeners, stop.clone().cancelled_owned()));
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { app, port, ops_port, database_url, database, http, stop }
+        Self { app, port, ops_port, database_url, database, http, stop, _letters: letters }
     }
 
     /// A request to a host of ours, `acme.insula.test` for `acme`, the apex for an empty name.

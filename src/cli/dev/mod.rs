@@ -4,6 +4,7 @@ mod run;
 mod show;
 pub(super) mod state;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -20,6 +21,9 @@ use crate::db::server::{Binaries, erase, find_binaries};
 use crate::error::{Error, Result};
 use crate::ops::{tenant_find, user_email};
 use crate::tenant::Tenants;
+
+/// Below the folder of everything that is kept: letters, which are written down instead of sent.
+const MAIL: &str = "mail";
 
 #[derive(Args)]
 #[command(before_help = "Examples:\n  insula dev\n  insula dev --listen 127.0.0.1:0 --ready-file demo.json\n  \
@@ -103,6 +107,10 @@ async fn reset(context: &Context, args: &DevArgs) -> Result<Exit> {
     let claim = Claim::take(folder)?;
     context.out.confirm(&format!("Delete all data of `insula dev` in {}?", folder.display()))?;
     erase(&binaries(context, args).await?, &folder.join("pg")).await?;
+    match std::fs::remove_dir_all(folder.join(MAIL)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::internal(error)),
+        _ => {}
+    }
     claim.forget_key()?;
     context.out.note(&format!("Deleted. `insula dev` starts over in {}.", folder.display()));
     Ok(Exit::Done)

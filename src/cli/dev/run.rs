@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::show::{Ready, by_plan};
 use super::state::{Claim, State, write_private};
-use super::{DevArgs, binaries};
+use super::{DevArgs, MAIL, binaries};
 use crate::app::{App, migrate_everything, open_database};
 use crate::cli::Exit;
 use crate::cli::context::{Context, DEV_FOLDER, source_of};
@@ -67,6 +67,10 @@ async fn settle(context: &Context, args: &DevArgs) -> Result<(Config, Listeners)
         if source_of(&layers, "log.level")? == "default" { "warn".to_owned() } else { config.log.level.clone() };
     context.start_logs(&config.log, &level)?;
     refuse_strangers(&config.http.listen).await?;
+    config.development = true;
+    if config.mail.url.expose().is_empty() {
+        config.mail.url = format!("file:{}", args.data_dir.join(MAIL).display()).into();
+    }
     config.http.listen = give_way(context, &layers, "http.listen", config.http.listen).await?;
     config.http.ops_listen = give_way(context, &layers, "http.ops_listen", config.http.ops_listen).await?;
     let listeners = listen(&mut config).await?;

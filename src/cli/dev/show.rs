@@ -67,6 +67,7 @@ impl Ready {
             "Try        curl -s '{}/api/v1/contacts?limit=3' -H \"Authorization: Bearer $({dev} token {})\"\n",
             first.url, first.subdomain
         ));
+        text.push_str(&format!("Mail       {}/dev/mail\n", self.url));
         if cfg!(target_os = "macos") && self.domain == "localhost" {
             text.push_str(&format!("Safari     needs this line in /etc/hosts: {}\n", self.hosts_line()));
         }

@@ -2,6 +2,7 @@
 
 mod components;
 mod filters;
+mod links;
 mod operation;
 mod operators;
 mod platform;
@@ -83,7 +84,7 @@ pub fn document(world: &World<'_>, reader: &Reader, endpoints: &[Endpoint]) -> V
 
 /// Every endpoint has a description, or the comparison of the documents with the route table fails.
 fn describe(world: &World<'_>, reader: &Reader, endpoint: &Endpoint, components: &mut Components) -> Vec<Placed> {
-    if let Some(operation) = platform::describe(reader, endpoint) {
+    if let Some(operation) = platform::describe(reader, endpoint).or_else(|| links::describe(reader, endpoint)) {
         return vec![Placed::new(endpoint, endpoint.path.to_owned(), operation)];
     }
     match reader {

@@ -131,7 +131,8 @@ fn operator_login() -> Operation {
         .problems(&[401, 403])
 }
 
-fn with_user(user: Value) -> Value {
+/// The answer to a sign-in.
+pub fn with_user(user: Value) -> Value {
     json!({ "allOf": [schema("Token"), { "type": "object", "properties": { "user": user }, "required": ["user"] }] })
 }
 

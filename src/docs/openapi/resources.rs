@@ -60,12 +60,19 @@ impl About<'_> {
         let may = |method| grants.may(self.resource, method);
         match (endpoint.method.as_str(), endpoint.path) {
             ("GET", "/api/v1/{resource}") if may(Method::List) => Some(self.list(components)),
-            ("POST", "/api/v1/{resource}") if may(Method::Create) => Some(self.create()),
+            ("POST", "/api/v1/{resource}") if may(Method::Create) => match self.resource.maker {
+                Some(_) => Some(self.make()),
+                None => Some(self.create()),
+            },
             ("PATCH", "/api/v1/{resource}") if may(Method::Update) => Some(self.bulk_update(components)),
             ("DELETE", "/api/v1/{resource}") if may(Method::Delete) => Some(self.bulk_delete(components)),
             ("GET", "/api/v1/{resource}/schema") if may(Method::List) => Some(self.schema()),
             ("GET", "/api/v1/{resource}/{id}") if may(Method::Get) => Some(self.get()),
-            ("PUT", "/api/v1/{resource}/{id}") if may(Method::Create) && may(Method::Update) => Some(self.put()),
+            ("PUT", "/api/v1/{resource}/{id}")
+                if may(Method::Create) && may(Method::Update) && self.resource.maker.is_none() =>
+            {
+                Some(self.put())
+            }
             ("PATCH", "/api/v1/{resource}/{id}") if may(Method::Update) => Some(self.update()),
             ("DELETE", "/api/v1/{resource}/{id}") if may(Method::Delete) => Some(self.delete()),
             _ => None,
@@ -94,7 +101,13 @@ impl About<'_> {
     }
 
     fn new_row(&self) -> Value {
-        json!({ "title": format!("{}: new", title(&self.resource.name)), "allOf": [self.body("change")],
+        let name = format!("{}: new", title(&self.resource.name));
+        if let Some(maker) = &self.resource.maker {
+            let mut schema = input(maker);
+            schema["title"] = name.into();
+            return schema;
+        }
+        json!({ "title": name, "allOf": [self.body("change")],
             "type": "object", "required": required(self.resource) })
     }
 
@@ -164,6 +177,17 @@ impl About<'_> {
             .headers(201, &["Location"])
             .answer(202, "Begun; `Location` tells how far it has come.", begun)
             .headers(202, &["Location", "Preference-Applied", "Idempotent-Replayed", "RateLimit", "RateLimit-Policy"])
+            .problems(&[409])
+    }
+
+    /// Rows that a function makes come one at a time.
+    fn make(&self) -> Operation {
+        self.does("create", format!("Make one of {}", self.words()))
+            .shared(&["Prefer.row", "Idempotency-Key"])
+            .body(self.body("new"))
+            .answer(201, "Made.", self.row())
+            .headers(201, &CHANGED)
+            .headers(201, &["Location"])
             .problems(&[409])
     }
 

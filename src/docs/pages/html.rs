@@ -15,11 +15,16 @@ pub const ICON: &str = "<link rel=\"icon\" href=\"data:image/svg+xml,%3Csvg xmln
 
 /// Content-Security-Policy of a page: its own style and icon, and nothing else.
 pub static POLICY: LazyLock<String> = LazyLock::new(|| {
-    let hash = BASE64_STANDARD.encode(Sha256::digest(STYLE));
     format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'sha256-{}'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        hash(STYLE)
     )
 });
+
+/// What a policy says of a text that it allows.
+pub fn hash(text: &str) -> String {
+    BASE64_STANDARD.encode(Sha256::digest(text))
+}
 
 /// Which page is open, for the line at the top.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,12 +53,16 @@ pub fn top(open: Tab) -> String {
 
 /// A whole page; `body` is HTML.
 pub fn page(open: Tab, title: &str, body: &str) -> String {
+    frame(&top(open), title, body)
+}
+
+/// A whole page under a line of its own at the top; both are HTML.
+pub fn frame(top: &str, title: &str, body: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{}</title>\n{ICON}\n<style>{STYLE}</style>\n</head>\n<body>\n{}\n{body}\n</body>\n</html>\n",
+         <title>{}</title>\n{ICON}\n<style>{STYLE}</style>\n</head>\n<body>\n{top}\n{body}\n</body>\n</html>\n",
         escape(title),
-        top(open),
     )
 }
 

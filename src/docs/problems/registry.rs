@@ -65,6 +65,13 @@ pub const PROBLEMS: &[Problem] = &[
         "The refresh token is used, expired or unknown.",
     ),
     problem(
+        401,
+        "invalid_link",
+        "The link of a letter was used before, has expired, or a newer one was sent.",
+        "Use the newest letter, or ask for another: `POST /api/v1/auth/forgot-password`, or who invited you.",
+        "The link is used, expired or unknown.",
+    ),
+    problem(
         403,
         "forbidden",
         "You are signed in, and your roles do not allow this.",
@@ -140,6 +147,13 @@ pub const PROBLEMS: &[Problem] = &[
         "An operation stood still for too long, for example because the service was restarted. Nothing of it was done.",
         "Send the request again, with another Idempotency-Key.",
         "The operation was interrupted.",
+    ),
+    problem(
+        409,
+        "mail_not_configured",
+        "Nobody can be invited and no password be replaced by a letter, because this installation sends none.",
+        "Whoever runs it sets `mail.url`; until then `insula tenant password` gives a user another password.",
+        "This service is not set up to send mail.",
     ),
     problem(
         412,
@@ -316,8 +330,10 @@ pub const FAULTS: &[Fault] = &[
     fault("not_filterable", "the column cannot be filtered or sorted by"),
     fault("read_only", "the field cannot be set"),
     fault("required", "the field is missing, or null where null is not allowed"),
+    fault("too_common", "the password is among the first that anybody would try"),
     fault("too_large", "the number is outside its range"),
     fault("too_long", "the text is longer than allowed"),
+    fault("too_obvious", "the password is hardly more than a name that everybody knows"),
     fault("too_short", "the text is shorter than allowed"),
     fault("unknown_column", "there is no such column"),
     fault("unknown_embed", "there is no such relation to embed"),

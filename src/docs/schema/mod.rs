@@ -37,6 +37,9 @@ pub fn resource_schema(catalog: &Catalog, grants: &Grants, resource: &Resource) 
         "search": search,
         "actions": actions,
     });
+    if let Some(maker) = resource.maker.as_ref().filter(|maker| grants.may_act(resource, maker)) {
+        schema["x-ui"]["create"] = input(maker);
+    }
     schema
 }
 

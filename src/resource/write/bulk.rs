@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::super::body::{Fields, MOST_AT_ONCE, Rows, conflict_columns, group, pointer};
 use super::super::prefer::Resolution;
 use super::super::run::Engine;
+use super::one_at_a_time;
 use super::operation::Progress;
 use super::render_many::{Answering, Upsert, insert_many};
 use crate::access::Right;
@@ -39,6 +40,7 @@ impl Bulk {
         resolution: Option<Resolution>,
         on_conflict: Option<&str>,
     ) -> Result<Self> {
+        one_at_a_time(&resource)?;
         let bulk = Self { resource, rows, resolution, on_conflict: on_conflict.map(str::to_owned) };
         bulk.upsert()?;
         Ok(bulk)

@@ -151,6 +151,14 @@ impl Plan {
     }
 }
 
+/// Refuses many rows, and rows that may be there already, of a resource whose rows are made by a function.
+fn one_at_a_time(resource: &Resource) -> Result<()> {
+    match resource.maker {
+        None => Ok(()),
+        Some(_) => Err(Error::validation_message(format!("`{}` are made one at a time.", resource.name))),
+    }
+}
+
 fn lost() -> Error {
     Error::internal("an answer is missing")
 }

@@ -11,10 +11,10 @@ use super::super::precondition::{Preconditions, Tags};
 use super::super::prefer::{Resolution, Returning};
 use super::render::{self, Counting, Replacing, Target};
 use super::render_many::{Answering, Upsert, delete_where, insert_many, update_where};
-use super::{Bulk, Effect, Part, operation};
+use super::{Bulk, Effect, Part, one_at_a_time, operation};
 use crate::error::{Error, Result};
 use crate::pack::{Action, Resource};
-use crate::sql::Sql;
+use crate::sql::{Sql, Value};
 
 /// What all changes of one request have in common.
 #[derive(Debug, Clone)]
@@ -58,6 +58,11 @@ impl Planner {
 
     /// Makes a row.
     pub fn create(&self, body: &Map<String, Json>) -> Result<Part> {
+        if let Some(maker) = &self.resource.maker {
+            let key = RowKey(Value::text(Uuid::now_v7().to_string()));
+            let queries = self.calls(Target { versions: None, ..self.target(&key) }, maker, body)?;
+            return Ok(Part { action: Some(maker.name.clone()), ..self.part(Effect::Created, None, queries) });
+        }
         let fields = Fields::to_create(&self.resource, body)?;
         Ok(self.part(Effect::Created, None, vec![render::insert(&self.resource, &fields)]))
     }
@@ -84,6 +89,7 @@ impl Planner {
 
     /// What `on_conflict` says happens to rows that are there already.
     pub fn conflicts<'a>(&'a self, resolution: Resolution, columns: Option<&str>) -> Result<Upsert<'a>> {
+        one_at_a_time(&self.resource)?;
         Ok(Upsert { columns: conflict_columns(&self.resource, columns)?, resolution })
     }
 
@@ -149,11 +155,16 @@ impl Planner {
 
     /// Runs an action of a row; what comes back is the row as it is afterwards, if the caller still sees it.
     pub fn act(&self, key: RowKey, action: &Action, body: &Map<String, Json>) -> Result<Part> {
-        let call = render::action(&self.target(&key), &action.function, action_input(action, body)?);
-        let after = Target { versions: None, counting: Counting::Told, ..self.target(&key) };
-        let queries = vec![call, render::read(&after)];
+        let queries = self.calls(self.target(&key), action, body)?;
         let part = self.part(Effect::Acted, Some(key), queries);
         let one_moment = self.preconditions.versions().is_some();
         Ok(Part { action: Some(action.name.clone()), one_moment, ..part })
+    }
+
+    /// A call of an action's function, and the row afterwards.
+    fn calls(&self, target: Target<'_>, action: &Action, body: &Map<String, Json>) -> Result<Vec<Sql>> {
+        let call = render::action(&target, &action.function, action_input(action, body)?);
+        let after = Target { versions: None, counting: Counting::Told, ..target };
+        Ok(vec![call, render::read(&after)])
     }
 }

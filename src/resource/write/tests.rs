@@ -49,6 +49,7 @@ fn deals() -> Resource {
         search: Vec::new(),
         scoped: false,
         regex: Vec::new(),
+        maker: None,
         actions: Default::default(),
         permissions: Default::default(),
     }
