@@ -126,7 +126,7 @@ impl App {
             signups: Signups::new(&config.signup),
             tenants: Tenants::new(database.clone(), &config.cache),
             gate: Gate::new(database.clone(), platform.catalog.clone(), &config.cache),
-            sessions: Sessions::new(database.clone(), &config.cache),
+            sessions: Sessions::new(database.clone(), &platform.catalog.permissions(), &config.cache),
             limits: Limits::new(&config.limits),
             authenticator: Authenticator::new(database.clone(), keyring, hasher.clone(), lives),
             engine: Engine::new(database.clone(), platform.catalog.clone()),

@@ -1,13 +1,15 @@
 //! What a signed-in user may do, and the proof of it without which nothing of a tenant can be reached.
 
+mod api_key;
 mod limits;
 mod permission;
 mod right;
 mod roles;
 mod session;
 
+pub use api_key::{ApiKey, NewApiKey};
 pub use limits::{Excess, Limits, Standing, Taken};
 pub use permission::Permissions;
 pub use right::{OwnRight, Right};
 pub use roles::RoleGrants;
-pub use session::{Session, Sessions};
+pub use session::{Impersonator, Session, Sessions};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::session::Session;
+use super::session::{Session, Sessions};
 use crate::billing::{Entitlements, Gate};
 use crate::db::{Acting, BucketId, Scope, Seat};
 use crate::error::{Error, Result};
@@ -59,6 +59,11 @@ impl Right {
         self.tenant.place.bucket
     }
 
+    /// Drops what is known of the tenant's sessions and keys, without waiting for the news of an own change.
+    pub fn forget(&self, sessions: &Sessions) {
+        sessions.forget(&self.tenant);
+    }
+
     /// A read-only transaction in the tenant.
     pub fn read(&self, limit: Duration) -> Scope {
         Scope::read(self.tenant.place.clone(), Seat::Tenant, self.acting(), limit)
@@ -75,7 +80,8 @@ impl Right {
     }
 
     fn acting(&self) -> Acting {
-        Acting { user: Some(self.session.user), permissions: self.session.permissions.joined() }
+        let impersonator = self.session.impersonator.as_ref().map(|impersonator| impersonator.id);
+        Acting { user: Some(self.session.user), permissions: self.session.permissions.joined(), impersonator }
     }
 }
 

@@ -46,12 +46,14 @@ pub struct Acting {
     pub user: Option<Uuid>,
     /// Granted permission codes, comma-separated; a checked alphabet.
     pub permissions: Arc<str>,
+    /// The operator who works as the user, if one does.
+    pub impersonator: Option<Uuid>,
 }
 
 impl Acting {
     /// The service itself, with every permission.
     pub fn service() -> Self {
-        Self { user: None, permissions: "*".into() }
+        Self { user: None, permissions: "*".into(), impersonator: None }
     }
 }
 
@@ -116,6 +118,10 @@ impl Scope {
         if let Some(user) = self.acting.user {
             let _ = write!(sql, "; set local app.user_id = '{user}'");
         }
+        // Who reads changes nothing that his operator could answer for.
+        if let Some(operator) = self.acting.impersonator.filter(|_| !self.read_only) {
+            let _ = write!(sql, "; set local app.impersonator = '{operator}'");
+        }
         if let Some(action) = &self.action {
             let _ = write!(sql, "; set local app.action = '{}'", action.as_str());
         }
@@ -140,7 +146,8 @@ pub(super) mod tests {
 
     #[test]
     fn the_prelude_sets_everything_transaction_locally() {
-        let acting = Acting { user: Some(Uuid::from_u128(9)), permissions: "deals.view,crm.scope.all".into() };
+        let permissions = "deals.view,crm.scope.all".into();
+        let acting = Acting { user: Some(Uuid::from_u128(9)), permissions, impersonator: None };
         let scope = Scope::read(acme(), Seat::Tenant, acting, Duration::from_secs(5));
         let session = SessionDefaults { statement_timeout: Duration::from_secs(9), timezone: "UTC" };
         insta::assert_snapshot!(scope.prelude(&session).replace("; ", ";\n"), @r#"
@@ -152,6 +159,15 @@ pub(super) mod tests {
         set local app.timezone = 'Asia/Kolkata';
         set local app.user_id = '00000000-0000-0000-0000-000000000009'
         "#);
+    }
+
+    #[test]
+    fn an_operator_who_works_as_a_user_is_named_where_something_may_change() {
+        let acting = Acting { impersonator: Some(Uuid::from_u128(3)), ..Acting::service() };
+        let session = SessionDefaults { statement_timeout: Duration::from_secs(9), timezone: "UTC" };
+        let named = |scope: Scope| scope.prelude(&session).contains("app.impersonator = '00000000");
+        assert!(named(Scope::write(acme(), Seat::Tenant, acting.clone(), Duration::from_secs(5))));
+        assert!(!named(Scope::read(acme(), Seat::Tenant, acting, Duration::from_secs(5))));
     }
 
     #[test]

@@ -106,6 +106,8 @@ pub async fn me(SignedIn { tenant, session }: SignedIn) -> Answer {
         "last_name": session.last_name,
         "roles": session.roles,
         "permissions": session.permissions.codes(),
+        "api_key": session.is_key.then_some(session.id),
+        "impersonator": session.impersonator,
         "tenant": { "id": tenant.id, "subdomain": tenant.subdomain, "name": tenant.name },
     });
     Ok(json(StatusCode::OK, &body)?)

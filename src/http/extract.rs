@@ -12,7 +12,8 @@ use serde::de::DeserializeOwned;
 
 use super::error::Problem;
 use super::front::Context;
-use crate::access::{Excess, OwnRight, Right, Session, Standing, Taken};
+use super::personal;
+use crate::access::{ApiKey, Excess, OwnRight, Right, Session, Standing, Taken};
 use crate::app::App;
 use crate::auth::token::{Audience, Claims, unauthenticated};
 use crate::auth::{Client, Operator};
@@ -44,6 +45,13 @@ pub struct Allowed<V> {
     /// The resource.
     pub resource: Arc<Resource>,
     verb: PhantomData<V>,
+}
+
+impl<V: OnResource> Allowed<V> {
+    /// Whether the service does this itself, and no statement on the table.
+    pub fn by_service(&self) -> bool {
+        self.resource.by_service.contains(&V::METHOD)
+    }
 }
 
 /// A resource and the rights that a replacement of a row needs.
@@ -170,30 +178,50 @@ impl FromRequestParts<Arc<App>> for SignedIn {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let claims = bearer(&parts.headers).and_then(|token| {
+        let signed_in = match bearer(&parts.headers) {
+            Ok(Some(token)) if ApiKey::is_one(token) => Self::by_key(parts, app, token).await?,
+            token => Self::by_token(parts, app, token).await?,
+        };
+        let Self { tenant, session } = &signed_in;
+        let notes = &context(parts)?.notes;
+        if let Some(operator) = &session.impersonator {
+            let _ = notes.impersonator.set(operator.email.clone());
+        }
+        // A handler may ask who is signed in twice; its request counts once. Strangers count for nobody, and one busy
+        // credential does not use up what the tenant's others have.
+        if notes.actor.set(session.user).is_ok() {
+            counted(app.limits.key(session.id), &notes.key_standing)?;
+            counted(app.limits.tenant(tenant.id), &notes.tenant_standing)?;
+        }
+        personal::check(parts, session)?;
+        Ok(signed_in)
+    }
+}
+
+impl SignedIn {
+    async fn by_token(parts: &Parts, app: &App, token: Result<Option<&str>>) -> Result<Self> {
+        let claims = token.and_then(|token| {
             let token = token.ok_or_else(|| unauthenticated("no Authorization header"))?;
             app.authenticator.verify(Audience::Tenant, token)
         });
         let claims = match claims {
             // Where the host names nobody, a header alone does not choose the tenant.
-            Err(error) if context(parts)?.host == Host::Neutral => return Err(error.into()),
+            Err(error) if context(parts)?.host == Host::Neutral => return Err(error),
             claims => claims,
         };
         let tenant = resolve(parts, app, claims.as_ref().ok()).await?;
         let claims = claims?;
         let session = app.sessions.get(&tenant, claims.sid, claims.sub).await?;
-        let notes = &context(parts)?.notes;
-        // A handler may ask who is signed in twice; its request counts once. Strangers count for nobody, and one busy
-        // credential does not use up what the tenant's others have.
-        if notes.actor.set(session.user).is_ok() {
-            counted(app.limits.key(claims.sid), &notes.key_standing)?;
-            counted(app.limits.tenant(tenant.id), &notes.tenant_standing)?;
-        }
         Ok(Self { tenant, session })
     }
-}
 
-impl SignedIn {
+    /// A key says nothing of its tenant, so host and headers do; it is looked for there and nowhere else.
+    async fn by_key(parts: &Parts, app: &App, key: &str) -> Result<Self> {
+        let tenant = resolve(parts, app, None).await?;
+        let session = app.sessions.by_key(&tenant, key, &app.limits, context(parts)?.address).await?;
+        Ok(Self { tenant, session })
+    }
+
     async fn right(self, app: &App, module: &str, permission: &str) -> Result<Right> {
         Right::to(permission, module, self.tenant, self.session, &app.gate).await
     }
@@ -260,9 +288,15 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// Whether a resource has a method, for a row or for many. What the service does itself it does row by row.
+fn offers(resource: &Resource, method: Method, row: bool) -> bool {
+    resource.methods.contains(&method)
+        && (row || method != Method::Delete || !resource.by_service.contains(&Method::Delete))
+}
+
 async fn not_offered(parts: &mut Parts, resource: &Resource) -> Result<Refusal> {
     let row = path(parts, "id").await.is_ok();
-    let has = |method| resource.methods.contains(&method);
+    let has = |method| offers(resource, method, row);
     let methods = [
         ("GET,HEAD", has(if row { Method::Get } else { Method::List })),
         ("POST", !row && has(Method::Create)),
@@ -284,7 +318,7 @@ impl<V: OnResource> FromRequestParts<Arc<App>> for Allowed<V> {
         let signed_in = SignedIn::from_request_parts(parts, app).await?;
         let resource = resource(app, &path(parts, "resource").await?)?;
         let right = signed_in.right(app, &resource.module, resource.permission(V::VERB)).await?;
-        if !resource.methods.contains(&V::METHOD) {
+        if !offers(&resource, V::METHOD, path(parts, "id").await.is_ok()) {
             return Err(not_offered(parts, &resource).await?);
         }
         Ok(Self { right, resource, verb: PhantomData })

@@ -2,6 +2,7 @@
 
 mod account;
 mod activity;
+mod api_keys;
 mod batch;
 mod error;
 mod extract;
@@ -15,6 +16,7 @@ mod operator;
 mod ops_port;
 mod pages;
 mod peer;
+mod personal;
 mod resources;
 mod roles;
 mod room;

@@ -41,7 +41,7 @@ pub async fn user_email(database: &Database, place: &Arc<Place>, wanted: Option<
     })
 }
 
-/// Gives a user a new password and ends his sessions.
+/// Gives a user a new password and ends his sessions and API keys.
 pub async fn user_set_password(database: &Database, place: &Arc<Place>, email: &str, hash: &str) -> Result<()> {
     let scope = Scope::write(place.clone(), Seat::Owner, Acting::service(), database.statement_timeout());
     let mut tx = database.begin(&scope).await?;
@@ -54,6 +54,8 @@ pub async fn user_set_password(database: &Database, place: &Arc<Place>, email: &
     let sql = "update sys_session set revoked_at = now() where revoked_at is null
         and user_id = (select id from sys_user where lower(email) = lower($1))";
     tx.execute(sql, &[&email]).await?;
+    let sql = "select sys_api_keys_end(id) from sys_user where lower(email) = lower($1)";
+    tx.query(sql, &[&email]).await?;
     Ok(tx.commit().await?)
 }
 

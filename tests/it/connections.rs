@@ -199,7 +199,7 @@ impl Bench {
 
     /// The neighbour, with other rights and without a user, finds its own scope and nothing else.
     async fn neighbour_sees_only_its_scope(&self) {
-        let acting = Acting { user: None, permissions: "contacts.view".into() };
+        let acting = Acting { user: None, permissions: "contacts.view".into(), impersonator: None };
         let scope = Scope::read(self.techstart.clone(), Seat::Tenant, acting, Duration::from_secs(2));
         let body = self.run(scope, SCOPE).await.body.unwrap();
         let expected = json!({
@@ -244,7 +244,7 @@ impl Bench {
 }
 
 fn somebody() -> Acting {
-    Acting { user: Some(Uuid::from_u128(9)), permissions: "*".into() }
+    Acting { user: Some(Uuid::from_u128(9)), ..Acting::service() }
 }
 
 const QUICK: &str = "select count(*), null from bench";

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests look at the server from outside too")]
 
 mod answer_form;
+mod api_keys;
 mod approvals;
 mod bad_input;
 mod bad_transport;

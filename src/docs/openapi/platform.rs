@@ -198,9 +198,14 @@ fn me() -> Operation {
         "properties": {
             "object": { "const": "user" },
             "permissions": { "type": "array", "items": { "type": "string" }, "examples": [["contacts.view", "deals.*"]] },
+            "api_key": { "type": ["string", "null"], "format": "uuid", "description": "The API key that acts for me." },
+            "impersonator": { "type": ["object", "null"], "description": "The operator of the platform who works as me.",
+                "properties": { "id": { "type": "string", "format": "uuid" }, "email": { "type": "string" },
+                    "reason": { "type": "string" } },
+                "required": ["id", "email", "reason"] },
             "tenant": account(json!({})),
         },
-        "required": ["object", "permissions", "tenant"],
+        "required": ["object", "permissions", "api_key", "impersonator", "tenant"],
     }] });
     Operation::new(ACCOUNT, "me", "Who I am").answer(200, "The caller.", user)
 }

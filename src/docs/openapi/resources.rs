@@ -60,9 +60,12 @@ impl About<'_> {
         let may = |method| grants.may(self.resource, method);
         match (endpoint.method.as_str(), endpoint.path) {
             ("GET", "/api/v1/{resource}") if may(Method::List) => Some(self.list(components)),
+            ("POST", "/api/v1/{resource}") if may(Method::Create) && self.by_service() => Some(self.key_create()),
             ("POST", "/api/v1/{resource}") if may(Method::Create) => Some(self.create()),
             ("PATCH", "/api/v1/{resource}") if may(Method::Update) => Some(self.bulk_update(components)),
-            ("DELETE", "/api/v1/{resource}") if may(Method::Delete) => Some(self.bulk_delete(components)),
+            ("DELETE", "/api/v1/{resource}") if may(Method::Delete) && !self.by_service() => {
+                Some(self.bulk_delete(components))
+            }
             ("GET", "/api/v1/{resource}/schema") if may(Method::List) => Some(self.schema()),
             ("GET", "/api/v1/{resource}/{id}") if may(Method::Get) => Some(self.get()),
             ("PUT", "/api/v1/{resource}/{id}") if may(Method::Create) && may(Method::Update) => Some(self.put()),
@@ -164,6 +167,27 @@ impl About<'_> {
             .headers(201, &["Location"])
             .answer(202, "Begun; `Location` tells how far it has come.", begun)
             .headers(202, &["Location", "Preference-Applied", "Idempotent-Replayed", "RateLimit", "RateLimit-Policy"])
+            .problems(&[409])
+    }
+
+    /// Whether the service makes and ends the rows itself: API keys.
+    fn by_service(&self) -> bool {
+        !self.resource.by_service.is_empty()
+    }
+
+    fn key_create(&self) -> Operation {
+        let key = json!({ "type": "string", "examples": ["insula_ak_3f9a1c0b7d2e_…"],
+            "description": "For `Authorization: Bearer …`. It is told once." });
+        let made = json!({ "allOf": [self.row(), {
+            "type": "object", "properties": { "key": key }, "required": ["key"] }] });
+        self.does("create", format!("Make one of {}", self.words()))
+            .about(
+                "A key acts for its maker, within `permissions` and what its maker may do at the moment. `*` leaves out \
+                 `api_keys`, `roles`, `sessions` and `users`, which a key may touch only where it names them.",
+            )
+            .body(self.body("new"))
+            .answer(201, "Made.", made)
+            .headers(201, &["Location", "RateLimit", "RateLimit-Policy"])
             .problems(&[409])
     }
 
