@@ -45,8 +45,8 @@ create index impersonations_tenant_idx on public.impersonations (tenant_id);
 comment on table public.impersonations is
   'Sessions of tenants'' users in which an operator works, by the operator''s own session: with that they end';
 
-create function public.operator_refresh(p_old bytea, p_new bytea, p_life interval, p_longest interval)
-returns table (session_id uuid, operator_id uuid)
+create function public.operator_refresh(p_old bytea, p_new bytea)
+returns table (operator_id uuid, operator_email text, operator_name text, operator_role text, session_id uuid)
 language plpgsql as $$
 declare
   s public.operator_sessions;
@@ -68,11 +68,10 @@ begin
   end if;
   update public.operator_refresh_tokens set used_at = now() where token_hash = p_old;
   insert into public.operator_refresh_tokens (token_hash, session_id) values (p_new, s.id);
-  update public.operator_sessions set expires_at = least(now() + p_life, created_at + p_longest) where id = s.id;
-  return query select s.id, s.operator_id;
+  return query select o.id, o.email, o.name, o.role, s.id from public.operators o where o.id = s.operator_id;
 end $$;
-comment on function public.operator_refresh(bytea, bytea, interval, interval) is
-  'Takes a refresh token and puts the next in its place; no row when it is not good, and a second use ends its session';
+comment on function public.operator_refresh(bytea, bytea) is
+  'Takes a refresh token, puts the next in its place, and says whose it is; no row when it is not good, and a second use ends its session';
 
 create function public.operator_change(p_actor uuid, p_id uuid, p_name text, p_role text, p_state text)
 returns void

@@ -44,7 +44,8 @@ pub async fn login(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Refresh {
-    refresh_token: String,
+    /// The token, good once.
+    pub refresh_token: String,
 }
 
 /// `POST /api/v1/auth/refresh`: the next tokens for a refresh token, which is used up.
@@ -74,8 +75,10 @@ pub async fn logout_all(State(app): State<Arc<App>>, SignedIn { tenant, session 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
-    old_password: String,
-    password: String,
+    /// The present one.
+    pub old_password: String,
+    /// The next one.
+    pub password: String,
 }
 
 /// `POST /api/v1/me/password`: another password and new tokens; the caller's other sessions end.

@@ -15,8 +15,8 @@ use super::front::Context;
 use super::personal;
 use crate::access::{ApiKey, Excess, OwnRight, Right, Session, Standing, Taken};
 use crate::app::App;
+use crate::auth::Client;
 use crate::auth::token::{Audience, Claims, unauthenticated};
-use crate::auth::{Client, Operator};
 use crate::error::{Error, Kind, Result};
 use crate::pack::{Action, Method, Report, Resource, Verb};
 use crate::tenant::{Host, Named, Tenant};
@@ -80,12 +80,6 @@ pub struct AllowedReport {
     pub report: Arc<Report>,
 }
 
-/// An operator, signed in.
-pub struct Staff(pub Operator);
-
-/// An operator who may change tenants.
-pub struct TenantAdmin(pub Operator);
-
 /// Parts of the path; what is not UTF-8 is refused as a problem.
 pub struct InPath<T>(pub T);
 
@@ -122,12 +116,12 @@ verbs! {
     Deleting = Delete by Delete;
 }
 
-fn context(parts: &Parts) -> Result<&Context> {
+pub(super) fn context(parts: &Parts) -> Result<&Context> {
     parts.extensions.get().ok_or_else(|| Error::internal("a request came round the boundary"))
 }
 
 /// The bearer token, if one was sent (RFC 6750); two are refused.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>> {
+pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let token = value.to_str().ok().and_then(|text| text.split_once(' '));
@@ -368,31 +362,6 @@ impl FromRequestParts<Arc<App>> for AllowedReport {
         let report = app.engine.catalog().report(&name).cloned().ok_or_else(Error::not_found)?;
         let right = signed_in.right(app, &report.module, &report.permission).await?;
         Ok(Self { right, report })
-    }
-}
-
-impl FromRequestParts<Arc<App>> for Staff {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let token = bearer(&parts.headers)?.ok_or_else(|| unauthenticated("no Authorization header"))?;
-        let operator = app.authenticator.operator(token).await?;
-        let _ = context(parts)?.notes.actor.set(operator.id);
-        Ok(Self(operator))
-    }
-}
-
-impl FromRequestParts<Arc<App>> for TenantAdmin {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let Staff(operator) = Staff::from_request_parts(parts, app).await?;
-        if operator.role.may_change_tenants() {
-            return Ok(Self(operator));
-        }
-        Err(Error::forbidden("Your role does not allow this.")
-            .hint("It needs an operator of role owner or support.")
-            .into())
     }
 }
 

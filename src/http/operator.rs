@@ -1,8 +1,7 @@
-//! What operators do on `admin.<domain>`.
+//! What operators do with tenants on `admin.<domain>`.
 
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -13,32 +12,16 @@ use serde_json::json as object;
 use uuid::Uuid;
 
 use super::error::Problem;
-use super::extract::{InPath, Staff, TenantAdmin};
-use super::front::Context;
+use super::extract::InPath;
 use super::json::{Json, json};
+use super::staff::{Staff, TenantAdmin};
 use crate::app::App;
-use crate::auth::Credentials;
 use crate::error::{Error, Result};
 use crate::ident::Subdomain;
 use crate::ops::{self, NewTenant, Owner, Term};
 use crate::tenant::{Tenant, tenant_not_found};
 
 type Answer = Result<Response<Body>, Problem>;
-
-/// `POST /api/v1/auth/login`
-pub async fn login(
-    State(app): State<Arc<App>>,
-    Extension(context): Extension<Context>,
-    Json(credentials): Json<Credentials>,
-) -> Answer {
-    app.limits.operator(context.address)?;
-    Ok(json(StatusCode::OK, &app.authenticator.sign_in_operator(credentials).await?)?)
-}
-
-/// `GET /api/v1/me`
-pub async fn me(Staff(operator): Staff) -> Answer {
-    Ok(json(StatusCode::OK, &operator)?)
-}
 
 /// A page of tenants; the cursor is the last subdomain of the page before.
 #[derive(Deserialize)]
@@ -192,7 +175,7 @@ pub async fn module_disable(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn find(app: &App, id: &str) -> Result<Arc<Tenant>> {
+pub(super) async fn find(app: &App, id: &str) -> Result<Arc<Tenant>> {
     app.tenants.by_id(tenant_key(id)?).await
 }
 

@@ -32,7 +32,7 @@ impl Personal {
 
 /// Refuses what only the user himself may do.
 pub fn check(parts: &Parts, session: &Session) -> Result<()> {
-    let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let path = parts.extensions.get::<MatchedPath>().map_or(parts.uri.path(), MatchedPath::as_str);
     let forbidden = |code, message| Err(Error::new(Kind::Forbidden, code, message));
     match Personal::of(&parts.method, path) {
         Personal::Yes | Personal::Leaving if session.is_key => {
