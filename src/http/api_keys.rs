@@ -65,6 +65,8 @@ pub async fn create(app: &App, right: &Right, incoming: &Incoming) -> Answer {
     incoming.prefer(&[])?;
     incoming.refuse_repetition()?;
     let longest = Duration::from_secs(u64::from(app.config.auth.api_key_days) * 86_400);
+    // Whether the body is an object at all comes before what its fields are.
+    incoming.object()?;
     let form = incoming.shape::<Form>()?.check(app, longest)?;
     let (row, key) = form.make(&app.platform.database, right, longest).await?;
     let mut body: Map<String, Value> = serde_json::from_str(&row).map_err(Error::internal)?;
