@@ -17,7 +17,7 @@ create table sys_api_key (
   constraint sys_api_key_expires_at check (expires_at > created_at),
   constraint sys_api_key_user_fk foreign key (user_id) references sys_user on delete cascade
 );
-comment on table sys_api_key is 'keys of users for programs, revoked ones too; a key counts until it expires or is revoked';
+comment on table sys_api_key is 'keys of users for programs; a key counts until it expires or is revoked, and is kept for 90 days after that';
 comment on column sys_api_key.prefix is 'the part of the key by which people tell it from others';
 comment on column sys_api_key.permissions is 'what the key may do at most; it never may do more than its user';
 comment on column sys_api_key.last_used_at is 'exact to a minute';
@@ -59,7 +59,14 @@ language sql as $$
       or exists (select from sys_api_key k where k.id = o.session_id and k.revoked_at is null))
 $$;
 
-create function sys_api_key_create(p_name text, p_permissions text[], p_expires_at timestamptz, p_longest interval, p_prefix text, p_digest bytea)
+create function sys_api_key_create(
+  p_name text,
+  p_permissions text[],
+  p_expires_at timestamptz,
+  p_longest interval,
+  p_prefix text,
+  p_digest bytea,
+  p_session uuid)
 returns jsonb
 language plpgsql security definer set search_path from current as $$
 declare
@@ -70,6 +77,14 @@ begin
   perform app_require('api_keys.create');
   -- one after the other: who waits here counts the key that was made before
   perform from sys_user where id = app_uid() for no key update;
+  -- a password that is reset ends sessions, then keys: what is made by a session of before is ended with it, or not made
+  perform from sys_session where id = p_session and revoked_at is null for share;
+  if not found then
+    perform from sys_api_key where id = p_session and revoked_at is null for share;
+    if not found then
+      perform app_fail('AP403', 'forbidden', 'You have been signed out.');
+    end if;
+  end if;
   if not sys_holds('api_keys.create') then
     perform app_fail('AP403', 'forbidden', 'This needs the permission api_keys.create.');
   end if;
@@ -83,14 +98,17 @@ begin
   if (select count(*) from sys_api_key where user_id = app_uid() and revoked_at is null and expires_at > now()) >= 50 then
     perform app_fail('AP409', 'too_many_keys', 'You have 50 keys that count. Revoke one that you no longer need.');
   end if;
+  delete from sys_api_key where id in (
+    select old.id from sys_api_key old
+    where least(old.revoked_at, old.expires_at) < now() - interval '90 days' limit 20 for update skip locked);
   insert into sys_api_key (name, permissions, expires_at, prefix)
     select p_name, array_agg(distinct c.code order by c.code), ends, p_prefix from unnest(p_permissions) c(code)
     returning * into k;
   insert into sys_api_key_digest (digest, key_id) values (p_digest, k.id);
   return to_jsonb(k);
 end $$;
-comment on function sys_api_key_create(text, text[], timestamptz, interval, text, bytea) is 'a new key of the caller, who holds all that it may do';
-revoke all on function sys_api_key_create(text, text[], timestamptz, interval, text, bytea) from public;
+comment on function sys_api_key_create(text, text[], timestamptz, interval, text, bytea, uuid) is 'a new key of the caller, who holds all that it may do';
+revoke all on function sys_api_key_create(text, text[], timestamptz, interval, text, bytea, uuid) from public;
 
 create function sys_api_key_revoke(p_id uuid) returns jsonb
 language plpgsql security definer set search_path from current as $$

@@ -82,7 +82,8 @@ impl NewApiKey {
         sql.bind(self.expires_at.map_or_else(Value::null, Value::text)).push("::timestamptz, make_interval(days => ");
         sql.bind(Value::text((longest.as_secs() / 86_400).to_string())).push("::int), ");
         sql.bind(Value::text(prefix)).push("::text, decode(");
-        sql.bind(Value::text(STANDARD.encode(digest(&key.0)))).push(", 'base64'))::text");
+        sql.bind(Value::text(STANDARD.encode(digest(&key.0)))).push(", 'base64'), ");
+        sql.bind(Value::text(right.session().to_string())).push("::uuid)::text");
         let answer = database.run(&right.write(database.statement_timeout()), &sql).await?;
         Ok((answer.body.ok_or_else(|| Error::internal("a key without a row"))?, key))
     }

@@ -105,6 +105,39 @@ async fn a_key_is_no_more_than_its_maker_at_any_moment() {
 }
 
 #[tokio::test]
+async fn a_key_begins_long_work_and_a_session_that_was_ended_makes_no_key() {
+    let office = Office::open().await;
+    let mut robot = office.user("manager").await;
+    text(&make(&robot, &["contacts.*"]).await, "key").clone_into(&mut robot.token);
+    let rows = json!([{ "first_name": "Nina", "email": "nina@robots.test" }]);
+    let begun = robot.request(Method::POST, "/api/v1/contacts").header("prefer", "respond-async").json(&rows);
+    let begun = begun.send().await;
+    let operation = begun.headers["location"].to_str().unwrap();
+    let done = loop {
+        let seen = robot.get(operation).await.ok();
+        if seen["state"] != "running" {
+            break seen;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert_eq!((&done["state"], &done["rows_done"]), (&json!("succeeded"), &json!(1)), "{done}");
+
+    let manager = office.user("manager").await;
+    let mut outside = office.world.superuser().await;
+    let ending = outside.transaction().await.unwrap();
+    let sql = "update tenant_acme.sys_session set revoked_at = now()
+        where user_id = (select id from tenant_acme.sys_user where email = 'manager@acme.test')";
+    ending.batch_execute(sql).await.unwrap();
+    let commit = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        ending.commit().await.unwrap();
+    };
+    let (late, ()) = tokio::join!(manager.post(KEYS, json!({ "name": "x", "permissions": ["deals.view"] })), commit);
+    assert_eq!(late.problem(403)["code"], "forbidden");
+    assert_eq!(office.text("select count(*)::text from sys_api_key").await, "1");
+}
+
+#[tokio::test]
 async fn what_belongs_to_a_person_alone_is_not_for_keys() {
     let office = Office::open().await;
     let key = text(&make(&office.user("owner").await, &["*", "sessions.*", "users.*"]).await, "key");
@@ -187,6 +220,9 @@ async fn what_is_no_good_key_is_refused_by_its_fields() {
     assert_eq!(again.json(&body).send().await.status, 400, "the answer is not kept");
     let batch = json!({ "requests": [{ "method": "POST", "path": KEYS, "body": body }] });
     assert_eq!(manager.post("/api/v1/batch", batch).await.status, 405);
+    let many = manager.delete(KEYS).await;
+    assert_eq!(many.problem(405)["code"], "method_not_allowed");
+    assert_eq!(many.headers["allow"], "GET,HEAD,POST");
     assert_eq!(office.text("select count(*)::text from sys_api_key").await, "0");
 }
 
