@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::crm_story::Office;
+use super::second::Second;
 use super::world::{Answer, User, World};
 
 const REASON: &str = "Ticket 4711: the pipeline is empty";
@@ -192,6 +193,29 @@ async fn it_ends_with_the_operators_own_session_or_by_anybodys_word() {
         .await;
     let strange = staff.delete(&format!("{}/{own}", desk.path())).await;
     assert_eq!(strange.problem(404)["code"], "not_found", "a user's own session is not the operator's to end");
+}
+
+#[tokio::test]
+async fn whoever_leaves_is_out_in_the_other_process_too() {
+    let desk = Desk::new().await;
+    let second = Second::over(desk.world()).await;
+    let there = async |token: &str| {
+        let url = format!("http://127.0.0.1:{}/api/v1/me", second.port);
+        let request = second.http.get(url).header("host", "acme.insula.test").bearer_auth(token);
+        request.send().await.unwrap().status().as_u16()
+    };
+    let (staff, manager) = (desk.world().staff().await, desk.office.user("manager").await);
+    let begun = desk.begin(&staff, "sales1").await;
+    let key = manager.post("/api/v1/api-keys", json!({ "name": "Robot", "permissions": ["deals.view"] })).await.ok();
+    let (operator, robot) = (begun["access_token"].as_str().unwrap(), key["key"].as_str().unwrap());
+    assert_eq!((there(operator).await, there(robot).await), (200, 200), "both are known there now");
+    assert_eq!(staff.post("/api/v1/auth/logout", json!({})).await.status, 204);
+    assert_eq!(manager.delete(&format!("/api/v1/api-keys/{}", key["id"].as_str().unwrap())).await.status, 204);
+    let began = std::time::Instant::now();
+    while (there(operator).await, there(robot).await) != (401, 401) {
+        assert!(began.elapsed() < Duration::from_secs(1), "still in");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test]
