@@ -136,7 +136,7 @@ impl App {
             signups: Signups::new(&config.signup),
             tenants: Tenants::new(database.clone(), &config.cache),
             gate: Gate::new(database.clone(), platform.catalog.clone(), &config.cache),
-            sessions: Sessions::new(database.clone(), &config.cache),
+            sessions: Sessions::new(database.clone(), &platform.catalog.permissions(), &config.cache),
             limits: Limits::new(&config.limits),
             authenticator: Authenticator::new(database.clone(), keyring, hasher.clone(), lives),
             refusals: Refusals::new(database.clone()),
@@ -188,16 +188,21 @@ impl App {
     }
 }
 
-/// Settles, once a minute, what other processes left behind when they died.
+/// Settles, once a minute, what other processes left behind when they died, and operators when they left.
 async fn sweep(app: Arc<App>) {
     let mut tick = tokio::time::interval(SWEEP_EVERY);
     tick.tick().await;
     loop {
         tokio::select! {
             () = app.stop.cancelled() => return,
-            _ = tick.tick() => match recover(&app.platform).await {
-                Ok(lines) => lines.iter().for_each(|line| tracing::info!("recovered: {line}")),
-                Err(error) => tracing::warn!(context = error.private_context(), "cannot recover abandoned operations: {error}"),
+            _ = tick.tick() => {
+                match recover(&app.platform).await {
+                    Ok(lines) => lines.iter().for_each(|line| tracing::info!("recovered: {line}")),
+                    Err(error) => tracing::warn!(context = error.private_context(), "cannot recover abandoned operations: {error}"),
+                }
+                if let Err(error) = app.authenticator.settle_impersonations(&app.tenants).await {
+                    tracing::warn!(context = error.private_context(), "cannot end sessions whose operator has left: {error}");
+                }
             },
         }
     }

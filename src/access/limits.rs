@@ -52,12 +52,13 @@ impl From<Excess> for Error {
 /// Where a key stands; nothing to say when its quota is switched off.
 pub type Taken = Result<Option<Standing>, Excess>;
 
-/// Quotas of tenants, of credentials, and of callers who sign in.
+/// Quotas of tenants, of credentials, of callers who sign in, and of those who send API keys that are none.
 pub struct Limits {
     began: Instant,
     tenants: Limiter,
     keys: Limiter,
     callers: Limiter,
+    guesses: Limiter,
 }
 
 impl Limits {
@@ -68,6 +69,7 @@ impl Limits {
             tenants: Limiter::new(settings.tenant_per_minute),
             keys: Limiter::new(settings.key_per_minute),
             callers: Limiter::new(settings.sign_in_per_minute),
+            guesses: Limiter::new(settings.sign_in_per_minute),
         }
     }
 
@@ -83,12 +85,17 @@ impl Limits {
 
     /// Counts an attempt to sign in to a tenant from an address.
     pub fn caller(&self, tenant: Uuid, address: IpAddr) -> Result<()> {
-        let address = match address.to_canonical() {
-            IpAddr::V4(address) => u128::from(address.to_bits()),
-            // Whoever has one address of a network of 64 bits has all of them (RFC 6177).
-            IpAddr::V6(address) => address.to_bits() >> 64,
-        };
-        Ok(self.callers.take(tenant.as_u128() ^ address, self.now()).map(drop)?)
+        Ok(self.callers.take(from(tenant, address), self.now()).map(drop)?)
+    }
+
+    /// Counts an API key that is none.
+    pub fn guessed(&self, tenant: Uuid, address: IpAddr) {
+        let _ = self.guesses.take(from(tenant, address), self.now());
+    }
+
+    /// Refuses an address from which too many API keys came that are none.
+    pub fn may_guess(&self, tenant: Uuid, address: IpAddr) -> Result<()> {
+        Ok(self.guesses.look(from(tenant, address), self.now())?)
     }
 
     /// Counts an attempt to sign in as an operator from an address.
@@ -99,6 +106,16 @@ impl Limits {
     fn now(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
+}
+
+/// A tenant and an address as one number.
+fn from(tenant: Uuid, address: IpAddr) -> u128 {
+    let address = match address.to_canonical() {
+        IpAddr::V4(address) => u128::from(address.to_bits()),
+        // Whoever has one address of a network of 64 bits has all of them (RFC 6177).
+        IpAddr::V6(address) => address.to_bits() >> 64,
+    };
+    tenant.as_u128() ^ address
 }
 
 /// The quota of one kind of keys.
@@ -112,6 +129,21 @@ impl Limiter {
     fn new(quota: u32) -> Self {
         let mixer = Mixer(RandomState::new().hash_one(SHARDS));
         Self { quota, shards: std::array::from_fn(|_| Mutex::new(HashMap::with_hasher(mixer))), mixer }
+    }
+
+    /// Whether there would be room for one request at `now`, in nanoseconds.
+    fn look(&self, key: u128, now: u64) -> Result<(), Excess> {
+        if self.quota == 0 {
+            return Ok(());
+        }
+        let interval = (WINDOW_NS / u64::from(self.quota)).max(1);
+        let paid_off = self.shards[self.mixer.hash_one(key) as usize % SHARDS].lock();
+        let owed = paid_off.unwrap_or_else(PoisonError::into_inner).get(&key).map_or(0, |at| at.saturating_sub(now));
+        if owed + interval <= WINDOW_NS {
+            return Ok(());
+        }
+        let standing = Standing { quota: self.quota, remaining: 0, reset_seconds: owed.div_ceil(1_000_000_000) };
+        Err(Excess { standing, wait: Duration::from_nanos(owed + interval - WINDOW_NS) })
     }
 
     /// Takes one request at `now`, in nanoseconds.
@@ -194,6 +226,15 @@ mod tests {
         let standing = limiter.take(1, 22 * SECOND).unwrap().unwrap();
         assert_eq!(standing, Standing { quota: 3, remaining: 0, reset_seconds: 59 });
         assert_eq!(limiter.take(1, 200 * SECOND).unwrap().unwrap().remaining, 2, "all is paid off");
+    }
+
+    #[test]
+    fn looking_takes_nothing_and_sees_when_nothing_is_left() {
+        let limiter = Limiter::new(1);
+        assert!((0..9).all(|_| limiter.look(1, SECOND).is_ok()));
+        limiter.take(1, SECOND).unwrap().unwrap();
+        assert_eq!(limiter.look(1, SECOND), Err(limiter.take(1, SECOND).unwrap_err()));
+        assert!(limiter.look(1, 61 * SECOND).is_ok() && limiter.look(2, SECOND).is_ok());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a signed-in user may do, and the proof of it without which nothing of a tenant can be reached.
 
+mod api_key;
 mod limits;
 mod permission;
 mod reach;
@@ -7,9 +8,10 @@ mod right;
 mod roles;
 mod session;
 
+pub use api_key::{ApiKey, NewApiKey};
 pub use limits::{Excess, Limits, Standing, Taken};
 pub use permission::Permissions;
 pub use reach::Reaches;
 pub use right::{Caller, OwnRight, Right};
 pub use roles::RoleGrants;
-pub use session::{Session, Sessions};
+pub use session::{Impersonator, Session, Sessions};

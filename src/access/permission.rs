@@ -21,10 +21,18 @@ impl Permissions {
 
     /// Whether a code is granted, by itself, by its family, or by `*`. PostgreSQL's `app_has` decides alike.
     pub fn allow(&self, code: &str) -> bool {
-        let family = code.split('.').next().unwrap_or_default();
-        self.codes.iter().any(|granted| {
-            granted == "*" || granted == code || granted.strip_suffix(".*").is_some_and(|granted| granted == family)
-        })
+        self.codes.iter().any(|granted| holds(granted, code))
+    }
+
+    /// What both grant: of two codes the narrower one, where the other holds it.
+    pub fn meet(&self, other: &Self) -> Self {
+        let pairs = self.codes.iter().flat_map(|one| other.codes.iter().map(move |two| (one, two)));
+        let both = pairs.filter_map(|(one, two)| match (holds(one, two), holds(two, one)) {
+            (true, _) => Some(two.clone()),
+            (false, true) => Some(one.clone()),
+            (false, false) => None,
+        });
+        Self::new(both)
     }
 
     /// The codes as `app.perms` holds them.
@@ -36,6 +44,16 @@ impl Permissions {
     pub fn codes(&self) -> &[String] {
         &self.codes
     }
+}
+
+/// Whether a granted code is another, or its family, or everything.
+fn holds(granted: &str, code: &str) -> bool {
+    granted == "*" || granted == code || granted.strip_suffix(".*").is_some_and(|granted| granted == family(code))
+}
+
+/// The first word of a code, as in `deals` of `deals.move`.
+pub(super) fn family(code: &str) -> &str {
+    code.split('.').next().unwrap_or_default()
 }
 
 fn is_code(text: &str) -> bool {
@@ -54,5 +72,22 @@ mod tests {
         assert!(!some.allow("deals.edit") && !some.allow("crmx.view"));
         assert_eq!(&*some.joined(), "crm.*,deals.view");
         assert!(Permissions::new(["*".into()]).allow("anything.at_all"));
+    }
+
+    #[test]
+    fn what_two_grant_is_the_narrower_of_both() {
+        let of = |codes: &[&str]| Permissions::new(codes.iter().map(|code| (*code).to_owned()));
+        for (one, other, both) in [
+            (&["*"][..], &["deals.view", "crm.*"][..], "crm.*,deals.view"),
+            (&["deals.*"], &["deals.view", "deals.move", "dealsx.view"], "deals.move,deals.view"),
+            (&["deals.*"], &["deals.*"], "deals.*"),
+            (&["*"], &["*"], "*"),
+            (&["crm.scope.all"], &["crm.*"], "crm.scope.all"),
+            (&["deals.view"], &["contacts.view"], ""),
+            (&["deals.view"], &[], ""),
+        ] {
+            assert_eq!(&*of(one).meet(&of(other)).joined(), both);
+            assert_eq!(&*of(other).meet(&of(one)).joined(), both);
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::session::Session;
+use super::session::{Session, Sessions};
 use crate::billing::{Entitlements, Gate};
 use crate::db::{Acting, BucketId, Origin, Scope, Seat};
 use crate::error::{Error, Result};
@@ -70,6 +70,11 @@ impl Right {
         self.caller.tenant.place.bucket
     }
 
+    /// Drops what is known of the tenant's sessions and keys, without waiting for the news of an own change.
+    pub fn forget(&self, sessions: &Sessions) {
+        sessions.forget(&self.caller.tenant);
+    }
+
     /// A read-only transaction in the tenant.
     pub fn read(&self, limit: Duration) -> Scope {
         Scope::read(self.caller.tenant.place.clone(), Seat::Tenant, self.acting(), limit)
@@ -88,7 +93,12 @@ impl Right {
 
     fn acting(&self) -> Acting {
         let Caller { session, origin, .. } = &self.caller;
-        Acting { user: Some(session.user), permissions: session.permissions.joined(), origin: Some(origin.clone()) }
+        Acting {
+            user: Some(session.user),
+            permissions: session.permissions.joined(),
+            impersonator: session.impersonator.as_ref().map(|impersonator| impersonator.id),
+            origin: Some(origin.clone()),
+        }
     }
 }
 

@@ -15,7 +15,11 @@ from (
       select json_agg(distinct g.permission)
       from sys_user_role ur
       join sys_role_grant g on g.role_id = ur.role_id
-      where ur.user_id = u.id), '[]') as permissions
+      where ur.user_id = u.id), '[]') as permissions,
+    case
+      when s.impersonated_by is not null
+        then json_build_object('id', s.impersonated_by, 'email', s.impersonator_email, 'reason', s.impersonation_reason)
+    end as impersonator
   from sys_session s
   join sys_user u on u.id = s.user_id
   where s.revoked_at is null

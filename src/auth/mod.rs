@@ -6,6 +6,9 @@ mod change;
 /// The keys of tokens, kept sealed in the registry.
 mod keys;
 
+/// Operators who work as a user of a tenant.
+mod impersonate;
+
 /// How many strangers may make us work.
 mod limit;
 
@@ -21,6 +24,9 @@ mod post;
 /// Tokens of our own making.
 mod secret;
 
+/// Sign-in of operators.
+mod operator;
+
 /// Password hashing that cannot be used to exhaust the processor.
 pub mod password;
 
@@ -30,7 +36,7 @@ pub mod policy;
 /// Refresh tokens.
 mod refresh;
 
-/// Sign-in of tenant users and of operators.
+/// Sign-in of tenant users.
 mod sign_in;
 
 /// Threads of their own for hashing.
@@ -39,12 +45,11 @@ mod threads;
 /// Access tokens: signing and strict verification.
 pub mod token;
 
+pub use impersonate::{Impersonation, Whom};
 pub use keys::load_keyring;
 pub use limit::Signups;
 pub use link::{Acceptance, Replacement};
+pub use operator::{Operator, OperatorRole, operator_create};
 pub use post::Post;
 pub use refresh::Lives;
-pub use sign_in::{
-    Authenticator, Client, Credentials, Operator, OperatorRole, SignedIn, is_email, new_owner_sql, normal_email,
-    operator_create,
-};
+pub use sign_in::{Authenticator, Client, Credentials, SignedIn, User, is_email, new_owner_sql, normal_email};

@@ -25,6 +25,8 @@ pub struct Lives {
     pub refresh: Duration,
     /// A session altogether.
     pub session: Duration,
+    /// A session of an operator altogether.
+    pub operator: Duration,
 }
 
 impl From<&config::Auth> for Lives {
@@ -33,6 +35,7 @@ impl From<&config::Auth> for Lives {
             access: Duration::from_secs(settings.access_token_seconds),
             refresh: Duration::from_secs(settings.refresh_token_seconds),
             session: Duration::from_secs(settings.session_seconds),
+            operator: Duration::from_secs(settings.operator_session_seconds),
         }
     }
 }
@@ -57,6 +60,11 @@ impl RefreshToken {
     }
 }
 
+/// The digest of a text that came as a token, in base64; `None` when it cannot be one.
+pub(super) fn digest_of(token: &str) -> Option<String> {
+    Secret::may_be(PREFIX, token).then(|| Secret::digest_of(token))
+}
+
 #[derive(Deserialize)]
 struct Refreshed {
     session: Uuid,
@@ -67,12 +75,10 @@ impl Authenticator {
     /// Takes a refresh token, and gives the next one with a new access token. A token that comes a second time ends its
     /// whole session: one of the two who sent it had stolen it.
     pub async fn refresh(&self, tenant: &Tenant, token: &str) -> Result<SignedIn<User>> {
-        if !Secret::may_be(PREFIX, token) {
-            return Err(not_good());
-        }
+        let digest = digest_of(token).ok_or_else(not_good)?;
         let next = RefreshToken::generate()?;
         let mut sql = Sql::new("select 1::bigint, sys_refresh(decode(");
-        sql.bind(Value::text(Secret::digest_of(token))).push(", 'base64'), decode(");
+        sql.bind(Value::text(digest)).push(", 'base64'), decode(");
         sql.bind(Value::text(next.digest())).push(", 'base64')");
         for life in [self.lives.refresh, self.lives.session] {
             sql.push(", make_interval(secs => ").bind(Value::text(life.as_secs().to_string())).push("::int)");
@@ -86,7 +92,7 @@ impl Authenticator {
     }
 }
 
-fn not_good() -> Error {
+pub(super) fn not_good() -> Error {
     Error::new(Kind::Unauthenticated, "invalid_refresh_token", "The refresh token is used, expired or unknown.")
         .hint("Sign in again.")
 }

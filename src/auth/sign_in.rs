@@ -1,8 +1,8 @@
-//! Sign-in of tenant users and of operators.
+//! Sign-in of tenant users.
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -50,7 +50,7 @@ pub struct SignedIn<U> {
     pub token_type: &'static str,
     /// Life of the token in seconds.
     pub expires_in: u64,
-    /// Gives the next access token, once; operators sign in again.
+    /// Gives the next access token, once; who works as somebody else has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refresh_token: Option<String>,
     /// Who signed in.
@@ -70,40 +70,6 @@ pub struct User {
     pub last_name: Option<String>,
     /// Codes of his roles.
     pub roles: Vec<String>,
-}
-
-/// What an operator may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OperatorRole {
-    /// Everything.
-    Owner,
-    /// Tenants and their modules.
-    Support,
-    /// Money.
-    Billing,
-    /// Looking.
-    ReadOnly,
-}
-
-impl OperatorRole {
-    /// Whether tenants and modules may be changed.
-    pub fn may_change_tenants(self) -> bool {
-        matches!(self, Self::Owner | Self::Support)
-    }
-}
-
-/// Staff of the platform.
-#[derive(Debug, Serialize)]
-pub struct Operator {
-    /// Key.
-    pub id: Uuid,
-    /// Address.
-    pub email: String,
-    /// Name.
-    pub name: String,
-    /// What he may do.
-    pub role: OperatorRole,
 }
 
 #[derive(Deserialize)]
@@ -196,72 +162,23 @@ impl Authenticator {
         refresh: RefreshToken,
         user: User,
     ) -> Result<SignedIn<User>> {
-        let access_token = self.token(Audience::Tenant, user.id, session, Some(tenant))?;
+        let access_token = self.token(Audience::Tenant, user.id, session, Some(tenant), self.lives.access)?;
         let (expires_in, refresh_token) = (self.lives.access.as_secs(), Some(refresh.into_text()));
         Ok(SignedIn { access_token, token_type: "Bearer", expires_in, refresh_token, user })
     }
 
-    /// Signs an operator in.
-    pub async fn sign_in_operator(&self, credentials: Credentials) -> Result<SignedIn<Operator>> {
-        let sql = "select id, email, name, role, password_hash from public.operators where lower(email) = $1 and state = 'active'";
-        let row = self.database.look_up(sql, &[&normal_email(&credentials.email)]).await?.pop();
-        let hash = row.as_ref().map(|row| row.get::<_, &str>(4));
-        if !self.hasher.verify(credentials.password, hash).await? {
-            return Err(wrong_credentials());
-        }
-        let row = row.ok_or_else(wrong_credentials)?;
-        let user = operator(&row)?;
-        let sql = "update public.operators set last_login_at = now()
-            where id = $1 and state = 'active' and password_hash = $2";
-        let proven = row.get::<_, &str>(4);
-        if self.database.control().await?.execute(sql, &[&user.id, &proven]).await? == 0 {
-            return Err(wrong_credentials());
-        }
-        let access_token = self.token(Audience::Operator, user.id, Uuid::now_v7(), None)?;
-        let expires_in = self.lives.access.as_secs();
-        Ok(SignedIn { access_token, token_type: "Bearer", expires_in, refresh_token: None, user })
-    }
-
-    /// The operator of a token, asked anew each time: a disabled operator is out at once.
-    pub async fn operator(&self, token: &str) -> Result<Operator> {
-        let claims = self.verify(Audience::Operator, token)?;
-        let sql = "select id, email, name, role from public.operators where id = $1 and state = 'active'";
-        let row = self.database.look_up(sql, &[&claims.sub]).await?.pop();
-        operator(&row.ok_or_else(|| super::token::unauthenticated("the operator is disabled or gone"))?)
-    }
-
-    fn token(&self, aud: Audience, sub: Uuid, sid: Uuid, tid: Option<Uuid>) -> Result<String> {
+    /// An access token that lives as long as `life`.
+    pub(super) fn token(
+        &self,
+        aud: Audience,
+        sub: Uuid,
+        sid: Uuid,
+        tid: Option<Uuid>,
+        life: Duration,
+    ) -> Result<String> {
         let now = unix_seconds(SystemTime::now());
-        let life = i64::try_from(self.lives.access.as_secs()).map_err(Error::internal)?;
+        let life = i64::try_from(life.as_secs()).map_err(Error::internal)?;
         self.keyring.sign(&Claims { aud, sub, sid, tid, iat: now, nbf: now, exp: now + life })
-    }
-}
-
-fn operator(row: &tokio_postgres::Row) -> Result<Operator> {
-    let role = match row.get(3) {
-        "owner" => OperatorRole::Owner,
-        "support" => OperatorRole::Support,
-        "billing" => OperatorRole::Billing,
-        "read_only" => OperatorRole::ReadOnly,
-        other => return Err(Error::internal(format!("unknown operator role {other:?}"))),
-    };
-    Ok(Operator { id: row.get(0), email: row.get(1), name: row.get(2), role })
-}
-
-/// Registers an operator.
-pub async fn operator_create(database: &Database, email: &str, name: &str, role: &str, hash: &str) -> Result<Uuid> {
-    let sql = "insert into public.operators (email, name, role, password_hash) values ($1, $2, $3, $4) returning id";
-    let email = normal_email(email);
-    match database.control().await?.query_opt(sql, &[&email, &name, &role, &hash]).await {
-        Ok(Some(row)) => Ok(row.get(0)),
-        Ok(None) => Err(Error::internal("insert returned no row")),
-        Err(failure) if failure.code() == "23505" => {
-            Err(Error::conflict(format!("There is an operator {email} already.")))
-        }
-        Err(failure) if failure.code() == "23514" => {
-            Err(Error::validation_message("The e-mail address or the role is not valid."))
-        }
-        Err(failure) => Err(failure.into()),
     }
 }
 
@@ -309,7 +226,7 @@ fn optional(text: Option<String>) -> Value {
     text.map_or_else(Value::null, Value::text)
 }
 
-fn wrong_credentials() -> Error {
+pub(super) fn wrong_credentials() -> Error {
     Error::new(Kind::Unauthenticated, "invalid_credentials", "The e-mail address or the password is wrong.")
 }
 

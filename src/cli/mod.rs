@@ -90,7 +90,7 @@ enum Command {
     Module(module::ModuleArgs),
     /// Packs: check, list
     Pack(pack::PackArgs),
-    /// Staff of the platform: create, list
+    /// Staff of the platform: create, list, disable, enable, set-role
     Operator(operator::OperatorArgs),
     /// Encryption keys: generate
     Key(key::KeyArgs),

@@ -7,11 +7,10 @@ use super::Exit;
 use super::context::Context;
 use super::output::Mark;
 use super::secret::PasswordArgs;
-use crate::auth::operator_create;
 use crate::auth::password::PasswordHasher;
-use crate::auth::policy;
+use crate::auth::{OperatorRole, operator_create, policy};
 use crate::error::{Error, Result};
-use crate::ops::operator_list;
+use crate::ops::{OperatorChange, OperatorState, operator_change, operator_find, operator_list};
 
 #[derive(Args)]
 pub(super) struct OperatorArgs {
@@ -40,6 +39,26 @@ enum OperatorCommand {
     /// List operators
     #[command(before_help = "Examples:\n  insula operator list")]
     List,
+    /// Shut an operator out at once
+    #[command(before_help = "Examples:\n  insula operator disable ann@example.com")]
+    Disable {
+        /// E-mail address
+        email: String,
+    },
+    /// Let an operator in again
+    #[command(before_help = "Examples:\n  insula operator enable ann@example.com")]
+    Enable {
+        /// E-mail address
+        email: String,
+    },
+    /// Change what an operator may do; he signs in again
+    #[command(before_help = "Examples:\n  insula operator set-role ann@example.com read_only")]
+    SetRole {
+        /// E-mail address
+        email: String,
+        /// What the operator may do from now on
+        role: RoleArg,
+    },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -55,16 +74,26 @@ enum RoleArg {
     ReadOnly,
 }
 
+impl From<RoleArg> for OperatorRole {
+    fn from(role: RoleArg) -> Self {
+        match role {
+            RoleArg::Owner => Self::Owner,
+            RoleArg::Support => Self::Support,
+            RoleArg::Billing => Self::Billing,
+            RoleArg::ReadOnly => Self::ReadOnly,
+        }
+    }
+}
+
 pub(super) async fn run(context: &Context, args: OperatorArgs) -> Result<Exit> {
     match args.command {
         OperatorCommand::Create { email, name, role, password } => {
             let password = password.require("INSULA_OPERATOR_PASSWORD")?;
             policy::check(&password, &[&email, &name])?;
             let hash = PasswordHasher::new(1).hash(password).await?;
-            let role = role.to_possible_value().map_or_else(String::new, |role| role.get_name().to_owned());
-            let platform = context.platform().await?;
-            let id = operator_create(&platform.database, &email, &name, &role, &hash).await?;
-            context.out.line(Mark::Good, &email, &role);
+            let (platform, role) = (context.platform().await?, OperatorRole::from(role));
+            let id = operator_create(&platform.database, &context.by(), &email, &name, role, &hash).await?;
+            context.out.line(Mark::Good, &email, role.as_str());
             if context.out.json() {
                 context.out.document(&json!({ "id": id, "email": email, "name": name, "role": role }))?;
             }
@@ -75,6 +104,26 @@ pub(super) async fn run(context: &Context, args: OperatorArgs) -> Result<Exit> {
             let columns = ["email", "name", "role", "state", "last_login_at"];
             context.out.rows(&columns, &rows.map_err(Error::internal)?)?;
         }
+        OperatorCommand::Disable { email } => {
+            let change = OperatorChange { state: Some(OperatorState::Disabled), ..OperatorChange::default() };
+            make(context, &email, &change, "disabled").await?;
+        }
+        OperatorCommand::Enable { email } => {
+            let change = OperatorChange { state: Some(OperatorState::Active), ..OperatorChange::default() };
+            make(context, &email, &change, "active").await?;
+        }
+        OperatorCommand::SetRole { email, role } => {
+            let role = OperatorRole::from(role);
+            let change = OperatorChange { role: Some(role), ..OperatorChange::default() };
+            make(context, &email, &change, role.as_str()).await?;
+        }
     }
     Ok(Exit::Done)
+}
+
+async fn make(context: &Context, email: &str, change: &OperatorChange, now: &str) -> Result<()> {
+    let database = context.platform().await?.database;
+    operator_change(&database, &context.by(), None, operator_find(&database, email).await?, change).await?;
+    context.out.line(Mark::Good, email, now);
+    Ok(())
 }

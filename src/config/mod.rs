@@ -88,7 +88,7 @@ section!(/// `[database]`
 section!(/// `[encryption]`
     Encryption { key: Secret });
 section!(/// `[auth]`
-    Auth { issuer: String, access_token_seconds: u64, refresh_token_seconds: u64, session_seconds: u64, hashing_threads: usize });
+    Auth { issuer: String, access_token_seconds: u64, refresh_token_seconds: u64, session_seconds: u64, operator_session_seconds: u64, api_key_days: u32, hashing_threads: usize });
 section!(/// `[mail]`
     Mail { url: Secret, from: String });
 section!(/// `[signup]`
@@ -270,6 +270,12 @@ impl Config {
                 "and auth.session_seconds must be from access_token_seconds to 31536000",
             );
         }
+        if !(self.auth.access_token_seconds..=2_592_000).contains(&self.auth.operator_session_seconds) {
+            return bad("auth.operator_session_seconds", "must be from access_token_seconds to 2592000");
+        }
+        if !(1..=3660).contains(&self.auth.api_key_days) {
+            return bad("auth.api_key_days", "must be from 1 to 3660");
+        }
         if self.database.tenant_connections == 0 || self.database.bucket_pool == 0 || self.database.control_pool < 2 {
             return bad("database", "needs at least 1 connection per bucket and tenant, and 2 for control");
         }
@@ -311,6 +317,9 @@ mod tests {
             ("domain", "example.com:8080", "localhost"),
             ("auth.access_token_seconds", "59", "60"),
             ("auth.access_token_seconds", "3601", "3600"),
+            ("auth.operator_session_seconds", "899", "900"),
+            ("auth.api_key_days", "0", "1"),
+            ("auth.api_key_days", "3661", "3660"),
             ("http.trusted_proxies", "10.0.0.0/8, proxy", "10.0.0.0/8, ::1,192.0.2.7"),
         ] {
             let said = refusal(key, bad).unwrap_or_else(|| panic!("{key} = {bad} is accepted"));

@@ -75,12 +75,14 @@ pub struct Acting {
     pub permissions: Arc<str>,
     /// Where it comes from; none for what the service does by itself.
     pub origin: Option<Origin>,
+    /// The operator who works as the user, if one does.
+    pub impersonator: Option<Uuid>,
 }
 
 impl Acting {
     /// The service itself, with every permission.
     pub fn service() -> Self {
-        Self { user: None, permissions: "*".into(), origin: None }
+        Self { user: None, permissions: "*".into(), impersonator: None, origin: None }
     }
 
     /// The same because of a request.
@@ -162,6 +164,10 @@ impl Scope {
         if let Some(Origin { request_id, address }) = self.acting.origin.as_ref().filter(|_| !self.read_only) {
             let _ = write!(sql, "; set local app.origin = {}", literal(&format!("{request_id} {address}")));
         }
+        // Who reads changes nothing that his operator could answer for.
+        if let Some(operator) = self.acting.impersonator.filter(|_| !self.read_only) {
+            let _ = write!(sql, "; set local app.impersonator = '{operator}'");
+        }
         if let Some(action) = &self.action {
             let _ = write!(sql, "; set local app.action = '{}'", action.as_str());
         }
@@ -192,6 +198,7 @@ pub(super) mod tests {
         let acting = Acting {
             user: Some(Uuid::from_u128(9)),
             permissions: "deals.view,crm.scope.all".into(),
+            impersonator: None,
             origin: Some(Origin { request_id: "r-1".into(), address: [127, 0, 0, 1].into() }),
         };
         let scope = Scope::write(acme(), Seat::Tenant, acting.clone(), Duration::from_secs(5));
@@ -207,6 +214,15 @@ pub(super) mod tests {
         set local app.timezone = 'Asia/Kolkata';
         set local app.user_id = '00000000-0000-0000-0000-000000000009'
         "#);
+    }
+
+    #[test]
+    fn an_operator_who_works_as_a_user_is_named_where_something_may_change() {
+        let acting = Acting { impersonator: Some(Uuid::from_u128(3)), ..Acting::service() };
+        let session = SessionDefaults { statement_timeout: Duration::from_secs(9), timezone: "UTC" };
+        let named = |scope: Scope| scope.prelude(&session).contains("app.impersonator = '00000000");
+        assert!(named(Scope::write(acme(), Seat::Tenant, acting.clone(), Duration::from_secs(5))));
+        assert!(!named(Scope::read(acme(), Seat::Tenant, acting, Duration::from_secs(5))));
     }
 
     #[test]

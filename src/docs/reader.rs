@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::access::Permissions;
+use crate::auth::OperatorRole;
 use crate::pack::{Action, Method, Report, Resource, Verb};
 
 /// For whom a document is made.
@@ -17,10 +18,7 @@ pub enum Reader {
     /// Nobody in particular, at the operators' address.
     StaffVisitor,
     /// An operator.
-    Operator {
-        /// Whether tenants and their modules may be changed.
-        changes_tenants: bool,
-    },
+    Operator(OperatorRole),
 }
 
 impl Reader {
@@ -34,7 +32,7 @@ impl Reader {
                 format!("user {} {}", modules.join(","), grants.permissions.joined())
             }
             Self::StaffVisitor => "staff visitor".to_owned(),
-            Self::Operator { changes_tenants } => format!("operator {changes_tenants}"),
+            Self::Operator(role) => format!("operator {}", role.as_str()),
         }
     }
 }

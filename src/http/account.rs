@@ -47,7 +47,8 @@ pub async fn login(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Refresh {
-    refresh_token: String,
+    /// The token, good once.
+    pub refresh_token: String,
 }
 
 /// `POST /api/v1/auth/refresh`: the next tokens for a refresh token, which is used up.
@@ -77,8 +78,10 @@ pub async fn logout_all(State(app): State<Arc<App>>, caller: Caller) -> Answer {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
-    old_password: String,
-    password: String,
+    /// The present one.
+    pub old_password: String,
+    /// The next one.
+    pub password: String,
 }
 
 /// `POST /api/v1/me/password`: another password and new tokens; the caller's other sessions end.
@@ -109,6 +112,8 @@ pub async fn me(Caller { tenant, session, .. }: Caller) -> Answer {
         "last_name": session.last_name,
         "roles": session.roles,
         "permissions": session.permissions.codes(),
+        "api_key": session.is_key.then_some(session.id),
+        "impersonator": session.impersonator,
         "tenant": { "id": tenant.id, "subdomain": tenant.subdomain, "name": tenant.name },
     });
     Ok(json(StatusCode::OK, &body)?)

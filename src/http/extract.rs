@@ -12,11 +12,11 @@ use serde::de::DeserializeOwned;
 
 use super::error::Problem;
 use super::front::Context;
-use crate::access::{Caller, Excess, OwnRight, Right, Standing, Taken};
+use super::personal;
+use crate::access::{ApiKey, Caller, Excess, OwnRight, Right, Standing, Taken};
 use crate::app::App;
+use crate::auth::Client;
 use crate::auth::token::{Audience, Claims, unauthenticated};
-use crate::auth::{Client, Operator};
-use crate::db::By;
 use crate::error::{Error, Kind, Result};
 use crate::pack::{Action, Method, Report, Resource, Verb};
 use crate::tenant::{Host, Named, Tenant};
@@ -37,6 +37,13 @@ pub struct Allowed<V> {
     /// The resource.
     pub resource: Arc<Resource>,
     verb: PhantomData<V>,
+}
+
+impl<V: OnResource> Allowed<V> {
+    /// Whether the service does this itself, and no statement on the table.
+    pub fn by_service(&self) -> bool {
+        self.resource.by_service.contains(&V::METHOD)
+    }
 }
 
 /// A resource and the rights that a replacement of a row needs.
@@ -64,12 +71,6 @@ pub struct AllowedReport {
     /// The report.
     pub report: Arc<Report>,
 }
-
-/// An operator, signed in.
-pub struct Staff(pub Operator);
-
-/// An operator who may change tenants.
-pub struct TenantAdmin(pub By);
 
 /// Parts of the path; what is not UTF-8 is refused as a problem.
 pub struct InPath<T>(pub T);
@@ -107,12 +108,12 @@ verbs! {
     Deleting = Delete by Delete;
 }
 
-fn context(parts: &Parts) -> Result<&Context> {
+pub(super) fn context(parts: &Parts) -> Result<&Context> {
     parts.extensions.get().ok_or_else(|| Error::internal("a request came round the boundary"))
 }
 
 /// The bearer token, if one was sent (RFC 6750); two are refused.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>> {
+pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let token = value.to_str().ok().and_then(|text| text.split_once(' '));
@@ -163,30 +164,50 @@ impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let claims = bearer(&parts.headers).and_then(|token| {
+        let caller = match bearer(&parts.headers) {
+            Ok(Some(token)) if ApiKey::is_one(token) => Self::by_key(parts, app, token).await?,
+            token => Self::by_token(parts, app, token).await?,
+        };
+        let Self { tenant, session, .. } = &caller;
+        let notes = &context(parts)?.notes;
+        if let Some(operator) = &session.impersonator {
+            let _ = notes.impersonator.set(operator.email.clone());
+        }
+        // A handler may ask who is signed in twice; its request counts once. Strangers count for nobody, and one busy
+        // credential does not use up what the tenant's others have.
+        if notes.actor.set(session.user).is_ok() {
+            counted(app.limits.key(session.id), &notes.key_standing)?;
+            counted(app.limits.tenant(tenant.id), &notes.tenant_standing)?;
+        }
+        personal::check(parts, session)?;
+        Ok(caller)
+    }
+}
+
+impl Caller {
+    async fn by_token(parts: &Parts, app: &App, token: Result<Option<&str>>) -> Result<Self> {
+        let claims = token.and_then(|token| {
             let token = token.ok_or_else(|| unauthenticated("no Authorization header"))?;
             app.authenticator.verify(Audience::Tenant, token)
         });
         let claims = match claims {
             // Where the host names nobody, a header alone does not choose the tenant.
-            Err(error) if context(parts)?.host == Host::Neutral => return Err(error.into()),
+            Err(error) if context(parts)?.host == Host::Neutral => return Err(error),
             claims => claims,
         };
         let tenant = resolve(parts, app, claims.as_ref().ok()).await?;
         let claims = claims?;
         let session = app.sessions.get(&tenant, claims.sid, claims.sub).await?;
-        let notes = &context(parts)?.notes;
-        // A handler may ask who is signed in twice; its request counts once. Strangers count for nobody, and one busy
-        // credential does not use up what the tenant's others have.
-        if notes.actor.set(session.user).is_ok() {
-            counted(app.limits.key(claims.sid), &notes.key_standing)?;
-            counted(app.limits.tenant(tenant.id), &notes.tenant_standing)?;
-        }
         Ok(Self { tenant, session, origin: context(parts)?.origin() })
     }
-}
 
-impl Caller {
+    /// A key says nothing of its tenant, so host and headers do; it is looked for there and nowhere else.
+    async fn by_key(parts: &Parts, app: &App, key: &str) -> Result<Self> {
+        let tenant = resolve(parts, app, None).await?;
+        let session = app.sessions.by_key(&tenant, key, &app.limits, context(parts)?.address).await?;
+        Ok(Self { tenant, session, origin: context(parts)?.origin() })
+    }
+
     async fn right(self, app: &App, module: &str, permission: &str) -> Result<Right> {
         Right::to(permission, module, self, &app.gate).await
     }
@@ -253,9 +274,15 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// Whether a resource has a method, for a row or for many. What the service does itself it does row by row.
+fn offers(resource: &Resource, method: Method, row: bool) -> bool {
+    resource.methods.contains(&method)
+        && (row || method != Method::Delete || !resource.by_service.contains(&Method::Delete))
+}
+
 async fn not_offered(parts: &mut Parts, resource: &Resource) -> Result<Refusal> {
     let row = path(parts, "id").await.is_ok();
-    let has = |method| resource.methods.contains(&method);
+    let has = |method| offers(resource, method, row);
     let methods = [
         ("GET,HEAD", has(if row { Method::Get } else { Method::List })),
         ("POST", !row && has(Method::Create)),
@@ -277,7 +304,7 @@ impl<V: OnResource> FromRequestParts<Arc<App>> for Allowed<V> {
         let caller = Caller::from_request_parts(parts, app).await?;
         let resource = resource(app, &path(parts, "resource").await?)?;
         let right = caller.right(app, &resource.module, resource.permission(V::VERB)).await?;
-        if !resource.methods.contains(&V::METHOD) {
+        if !offers(&resource, V::METHOD, path(parts, "id").await.is_ok()) {
             return Err(not_offered(parts, &resource).await?);
         }
         Ok(Self { right, resource, verb: PhantomData })
@@ -327,32 +354,6 @@ impl FromRequestParts<Arc<App>> for AllowedReport {
         let report = app.engine.catalog().report(&name).cloned().ok_or_else(Error::not_found)?;
         let right = caller.right(app, &report.module, &report.permission).await?;
         Ok(Self { right, report })
-    }
-}
-
-impl FromRequestParts<Arc<App>> for Staff {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let token = bearer(&parts.headers)?.ok_or_else(|| unauthenticated("no Authorization header"))?;
-        let operator = app.authenticator.operator(token).await?;
-        let _ = context(parts)?.notes.actor.set(operator.id);
-        Ok(Self(operator))
-    }
-}
-
-impl FromRequestParts<Arc<App>> for TenantAdmin {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let Staff(operator) = Staff::from_request_parts(parts, app).await?;
-        if operator.role.may_change_tenants() {
-            let (name, origin) = (format!("operator {}", operator.email), Some(context(parts)?.origin()));
-            return Ok(Self(By { name, origin }));
-        }
-        Err(Error::forbidden("Your role does not allow this.")
-            .hint("It needs an operator of role owner or support.")
-            .into())
     }
 }
 

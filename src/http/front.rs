@@ -27,6 +27,7 @@ use crate::tenant::{Host, Tenant};
 
 static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+static IMPERSONATED_BY: HeaderName = HeaderName::from_static("insula-impersonated-by");
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Characters of a path that the audit keeps.
@@ -69,6 +70,8 @@ pub struct Notes {
     pub subject: OnceLock<String>,
     /// Key of the user or operator.
     pub actor: OnceLock<Uuid>,
+    /// Address of the operator who works as the user.
+    pub impersonator: OnceLock<String>,
     /// What is left of the tenant's quota.
     pub tenant_standing: OnceLock<Standing>,
     /// What is left of the credential's quota.
@@ -129,6 +132,7 @@ impl Front {
         self.app.metrics.answered(&RequestLabels { method: known(&method), route, status }, took);
         finish(response.headers_mut(), &request_id);
         quotas(response.headers_mut(), &notes);
+        impersonation(response.headers_mut(), &notes);
         response
     }
 
@@ -267,6 +271,14 @@ fn finish(headers: &mut HeaderMap, request_id: &str) {
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
+
+/// Who works as the user, on whatever is answered to him.
+fn impersonation(headers: &mut HeaderMap, notes: &Notes) {
+    let operator = notes.impersonator.get().and_then(|email| HeaderValue::from_bytes(email.as_bytes()).ok());
+    if let Some(operator) = operator {
+        headers.insert(IMPERSONATED_BY.clone(), operator);
+    }
 }
 
 /// What is left of which quota (draft-ietf-httpapi-ratelimit-headers-10).

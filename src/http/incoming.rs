@@ -200,6 +200,15 @@ impl Incoming {
         ListRequest::parse(self.target.split_once('?').map_or("", |(_, query)| query))
     }
 
+    /// Refuses an Idempotency-Key, where an answer cannot be given twice.
+    pub fn refuse_repetition(&self) -> Result<()> {
+        if !self.headers.contains_key(&IDEMPOTENCY_KEY) {
+            return Ok(());
+        }
+        let detail = "is not honoured here, because the answer is not kept";
+        Err(Error::malformed("A header is not valid.").parameter("Idempotency-Key", "invalid_parameter", detail))
+    }
+
     fn claim(&self) -> Result<Option<Claim>> {
         match texts(&self.headers, &IDEMPOTENCY_KEY)?.as_slice() {
             [] => Ok(None),

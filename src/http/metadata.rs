@@ -10,10 +10,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::error::Problem;
-use super::extract::{Allowed, AllowedReport, Listing, Reached, Staff};
+use super::extract::{Allowed, AllowedReport, Listing, Reached};
 use super::front::Context;
 use super::json::{json, json_text};
 use super::routes::{Route, operator_routes, tenant_routes};
+use super::staff::Staff;
 use crate::access::Caller;
 use crate::app::App;
 use crate::docs::{self, Document, Endpoint, Grants, Reader};
@@ -102,8 +103,8 @@ impl FromRequestParts<Arc<App>> for OperatorFace {
         if !parts.headers.contains_key(AUTHORIZATION) {
             return Ok(Self(Reader::StaffVisitor));
         }
-        let Staff(operator) = Staff::from_request_parts(parts, app).await?;
-        Ok(Self(Reader::Operator { changes_tenants: operator.role.may_change_tenants() }))
+        let Staff(operator, _) = Staff::from_request_parts(parts, app).await?;
+        Ok(Self(Reader::Operator(operator.role)))
     }
 }
 

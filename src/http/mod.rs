@@ -2,25 +2,30 @@
 
 mod account;
 mod activity;
+mod api_keys;
 mod batch;
 mod error;
 mod extract;
 mod formats;
 mod front;
+mod impersonations;
 mod incoming;
 mod json;
 mod links;
 mod metadata;
 mod operations;
 mod operator;
+mod operators;
 mod ops_port;
 mod pages;
 mod peer;
+mod personal;
 mod resources;
 mod roles;
 mod room;
 pub mod routes;
 mod server;
+mod staff;
 mod writes;
 
 pub use server::{Listeners, serve};

@@ -1,8 +1,7 @@
-//! What operators do on `admin.<domain>`.
+//! What operators do with tenants on `admin.<domain>`.
 
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -13,33 +12,17 @@ use serde_json::json as object;
 use uuid::Uuid;
 
 use super::error::Problem;
-use super::extract::{InPath, Staff, TenantAdmin};
-use super::front::Context;
+use super::extract::InPath;
 use super::json::{Json, json};
+use super::staff::{Staff, TenantAdmin};
 use crate::app::App;
-use crate::auth::{Credentials, policy};
+use crate::auth::policy;
 use crate::error::{Error, Result};
 use crate::ident::Subdomain;
 use crate::ops::{self, NewTenant, Owner, Term};
 use crate::tenant::{Tenant, tenant_not_found};
 
 type Answer = Result<Response<Body>, Problem>;
-
-/// `POST /api/v1/auth/login`
-pub async fn login(
-    State(app): State<Arc<App>>,
-    Extension(context): Extension<Context>,
-    Json(credentials): Json<Credentials>,
-) -> Answer {
-    app.limits.operator(context.address)?;
-    context.sign_in_of(&credentials.email);
-    Ok(json(StatusCode::OK, &app.authenticator.sign_in_operator(credentials).await?)?)
-}
-
-/// `GET /api/v1/me`
-pub async fn me(Staff(operator): Staff) -> Answer {
-    Ok(json(StatusCode::OK, &operator)?)
-}
 
 /// A page of tenants; the cursor is the last subdomain of the page before.
 #[derive(Deserialize)]
@@ -110,7 +93,7 @@ fn owner_name() -> String {
 /// `POST /api/v1/tenants`
 pub async fn tenant_create(
     State(app): State<Arc<App>>,
-    TenantAdmin(by): TenantAdmin,
+    TenantAdmin(_, by): TenantAdmin,
     Json(form): Json<NewTenantForm>,
 ) -> Answer {
     let password_hash = match form.password {
@@ -147,7 +130,7 @@ pub struct Reason {
 /// `POST /api/v1/tenants/{id}/actions/suspend`
 pub async fn suspend(
     State(app): State<Arc<App>>,
-    TenantAdmin(by): TenantAdmin,
+    TenantAdmin(_, by): TenantAdmin,
     InPath(id): InPath<String>,
     Json(form): Json<Reason>,
 ) -> Answer {
@@ -160,7 +143,7 @@ pub async fn suspend(
 /// `POST /api/v1/tenants/{id}/actions/resume`
 pub async fn resume(
     State(app): State<Arc<App>>,
-    TenantAdmin(by): TenantAdmin,
+    TenantAdmin(_, by): TenantAdmin,
     InPath(id): InPath<String>,
     Json(form): Json<Reason>,
 ) -> Answer {
@@ -173,7 +156,7 @@ pub async fn resume(
 /// `PUT /api/v1/tenants/{id}/modules/{code}`
 pub async fn module_enable(
     State(app): State<Arc<App>>,
-    TenantAdmin(by): TenantAdmin,
+    TenantAdmin(_, by): TenantAdmin,
     InPath((id, code)): InPath<(String, String)>,
 ) -> Answer {
     let tenant = find(&app, &id).await?;
@@ -187,7 +170,7 @@ pub async fn module_enable(
 /// `DELETE /api/v1/tenants/{id}/modules/{code}`
 pub async fn module_disable(
     State(app): State<Arc<App>>,
-    TenantAdmin(by): TenantAdmin,
+    TenantAdmin(_, by): TenantAdmin,
     InPath((id, code)): InPath<(String, String)>,
 ) -> Answer {
     let tenant = find(&app, &id).await?;
@@ -196,7 +179,7 @@ pub async fn module_disable(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn find(app: &App, id: &str) -> Result<Arc<Tenant>> {
+pub(super) async fn find(app: &App, id: &str) -> Result<Arc<Tenant>> {
     app.tenants.by_id(tenant_key(id)?).await
 }
 

@@ -66,7 +66,7 @@ pub async fn set_grants(
     InPath(id): InPath<String>,
     Json(Wanted { grants, scopes }): Json<Wanted>,
 ) -> Answer {
-    check(app.engine.catalog(), &grants)?;
+    check_codes(Error::validation(), app.engine.catalog(), "#/grants", &grants).if_any()?;
     let grants = Reaches::among(&app.engine.catalog().permissions()).narrow(&grants, &scopes)?;
     let made = RoleGrants::set(&app.platform.database, &caller.right, key(&id)?, &grants).await?;
     Ok(shown(&app, &caller, &made)?)
@@ -84,8 +84,8 @@ fn shown(app: &App, caller: &ManagesRoles, found: &RoleGrants) -> Result<Respons
     json(StatusCode::OK, &body)
 }
 
-/// Codes that packs define, families of them, and everything.
-fn check(catalog: &Catalog, codes: &[String]) -> Result<()> {
+/// Adds the codes that no pack defines, as a code or as a family, to the faults of the field that holds them.
+pub fn check_codes(faults: Error, catalog: &Catalog, field: &str, codes: &[String]) -> Error {
     let known = catalog.permissions();
     let family = |code: &str| code.split('.').next().unwrap_or_default().to_owned();
     let is_known = |code: &String| {
@@ -93,10 +93,9 @@ fn check(catalog: &Catalog, codes: &[String]) -> Result<()> {
         code == "*" || known.contains(code) || all_of.is_some_and(|all| known.iter().any(|known| family(known) == all))
     };
     let unknown = codes.iter().enumerate().filter(|(_, code)| !is_known(code));
-    let faults = unknown.fold(Error::validation(), |faults, (at, code)| {
+    unknown.fold(faults, |faults, (at, code)| {
         let meant = nearest(code, known.iter().map(String::as_str));
         let meant = meant.map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
-        faults.field(format!("#/grants/{at}"), "unknown_permission", format!("is not a permission{meant}"))
-    });
-    faults.if_any()
+        faults.field(format!("{field}/{at}"), "unknown_permission", format!("is not a permission{meant}"))
+    })
 }

@@ -10,7 +10,9 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use super::error::Problem;
 use super::front::remember_route;
 use super::metadata::{Face, OperatorFace, TenantFace};
-use super::{account, batch, links, metadata, operations, operator, pages, resources, roles, writes};
+use super::{
+    account, batch, impersonations, links, metadata, operations, operator, operators, pages, resources, roles, writes,
+};
 use crate::app::App;
 use crate::error::{Error, Kind};
 use crate::pack::Verb;
@@ -39,8 +41,12 @@ pub enum Policy {
     Report,
     /// Any operator.
     Operator,
+    /// Any operator, about himself.
+    OperatorSelf,
     /// Operators who may change tenants.
     TenantAdmin,
+    /// Operators who may change operators.
+    PlatformOwner,
 }
 
 /// One route.
@@ -107,10 +113,18 @@ pub fn dev_routes() -> Vec<Route> {
 
 /// Routes on `admin.<domain>`.
 pub fn operator_routes() -> Vec<Route> {
-    use Policy::{Operator, Public, TenantAdmin};
+    use Policy::{Operator, OperatorSelf, PlatformOwner, Public, TenantAdmin};
     let mut routes = vec![
-        route(Method::POST, "/api/v1/auth/login", Public, post(operator::login)),
-        route(Method::GET, "/api/v1/me", Operator, get(operator::me)),
+        route(Method::POST, "/api/v1/auth/login", Public, post(operators::login)),
+        route(Method::POST, "/api/v1/auth/refresh", Public, post(operators::refresh)),
+        route(Method::POST, "/api/v1/auth/logout", OperatorSelf, post(operators::logout)),
+        route(Method::POST, "/api/v1/auth/logout-all", OperatorSelf, post(operators::logout_all)),
+        route(Method::GET, "/api/v1/me", Operator, get(operators::me)),
+        route(Method::POST, "/api/v1/me/password", OperatorSelf, post(operators::change_password)),
+        route(Method::GET, "/api/v1/operators", Operator, get(operators::list)),
+        route(Method::POST, "/api/v1/operators", PlatformOwner, post(operators::create)),
+        route(Method::GET, "/api/v1/operators/{id}", Operator, get(operators::get)),
+        route(Method::PATCH, "/api/v1/operators/{id}", PlatformOwner, patch(operators::update)),
         route(Method::GET, "/api/v1/tenants", Operator, get(operator::tenants)),
         route(Method::POST, "/api/v1/tenants", TenantAdmin, post(operator::tenant_create)),
         route(Method::GET, "/api/v1/tenants/{id}", Operator, get(operator::tenant)),
@@ -118,6 +132,13 @@ pub fn operator_routes() -> Vec<Route> {
         route(Method::POST, "/api/v1/tenants/{id}/actions/resume", TenantAdmin, post(operator::resume)),
         route(Method::PUT, "/api/v1/tenants/{id}/modules/{code}", TenantAdmin, put(operator::module_enable)),
         route(Method::DELETE, "/api/v1/tenants/{id}/modules/{code}", TenantAdmin, delete(operator::module_disable)),
+        route(Method::POST, "/api/v1/tenants/{id}/impersonations", TenantAdmin, post(impersonations::begin)),
+        route(
+            Method::DELETE,
+            "/api/v1/tenants/{id}/impersonations/{session}",
+            TenantAdmin,
+            delete(impersonations::end),
+        ),
     ];
     routes.extend(document_routes::<OperatorFace>());
     routes

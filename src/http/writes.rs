@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 
+use super::api_keys;
 use super::error::Problem;
 use super::extract::{Allowed, AllowedAction, AllowedReplacement, Creating, Deleting, Updating};
 use super::incoming::{Incoming, New, ON_A_ROW, ON_MANY_ROWS, ON_NEW_ROWS, ON_NEW_ROWS_NOW, ON_OPERATIONS};
@@ -18,6 +19,9 @@ type Answer = Result<Response<Body>, Problem>;
 
 /// `POST /api/v1/{resource}`: a row, or many as JSON array, NDJSON or CSV.
 pub async fn create(State(app): State<Arc<App>>, allowed: Allowed<Creating>, incoming: Incoming) -> Answer {
+    if allowed.by_service() {
+        return api_keys::create(&app, &allowed.right, &incoming).await;
+    }
     let (prefer, resource) = (incoming.prefer(&ON_NEW_ROWS)?, &allowed.resource);
     let query = incoming.parameters(&["columns", "on_conflict"])?;
     let named = |name: &str| query.get(name).map(String::as_str);
@@ -101,6 +105,9 @@ pub async fn delete(
     Path((_, id)): Path<(String, String)>,
     incoming: Incoming,
 ) -> Answer {
+    if allowed.by_service() {
+        return api_keys::revoke(&app, &allowed.right, &id).await;
+    }
     let (key, prefer) = (RowKey::parse(&allowed.resource, &id)?, incoming.prefer(&ON_A_ROW)?);
     let part = incoming.planner(&allowed.resource, &prefer)?.delete(key)?;
     incoming.run(&app, &allowed.right, part, &prefer).await

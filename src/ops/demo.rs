@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::provision::{NewTenant, Owner, Term, tenant_create};
 use super::{Platform, modules};
-use crate::auth::{new_owner_sql, operator_create, password::PasswordHasher};
+use crate::auth::{OperatorRole, new_owner_sql, operator_create, password::PasswordHasher};
 use crate::db::{By, Place};
 use crate::error::{Error, Result};
 use crate::ident::Subdomain;
@@ -89,7 +89,8 @@ const DEMO: [Plot; 3] = [
 /// Makes the demo's tenants and operator where they are missing, and fills what is not filled; gives all of them.
 pub async fn seed_demo(platform: &Platform, tenants: &Tenants, hasher: &PasswordHasher) -> Result<Vec<DemoTenant>> {
     let hash = hasher.hash(DEMO_PASSWORD.to_owned()).await?;
-    match operator_create(&platform.database, DEMO_OPERATOR, "Demo Operator", "owner", &hash).await {
+    let by = By { name: "demo".to_owned(), origin: None };
+    match operator_create(&platform.database, &by, DEMO_OPERATOR, "Demo Operator", OperatorRole::Owner, &hash).await {
         Err(error) if error.code() != "conflict" => return Err(error),
         _ => {}
     }

@@ -7,6 +7,7 @@ mod journal;
 mod lifecycle;
 mod migrate;
 mod modules;
+mod operators;
 mod people;
 mod provision;
 
@@ -20,7 +21,8 @@ pub use journal::recover;
 pub use lifecycle::{tenant_resume, tenant_suspend};
 pub use migrate::{Pending, migrate_tenants, pending_tenants};
 pub use modules::{module_disable, module_enable};
-pub use people::{operator_list, user_email, user_set_password};
+pub use operators::{OperatorChange, OperatorState, operator_change, operator_find, operator_list, operator_show};
+pub use people::{user_email, user_set_password};
 pub use provision::{NewTenant, Owner, Provisioned, Term, tenant_check, tenant_create};
 
 use std::sync::Arc;

@@ -1,20 +1,10 @@
-//! People that the command line asks about: operators, and users of a tenant by their address.
+//! Users of a tenant that the command line asks about, by their address.
 
 use std::sync::Arc;
-
-use serde_json::value::RawValue;
 
 use crate::auth::normal_email;
 use crate::db::{Acting, Database, Place, Scope, Seat};
 use crate::error::{Error, Kind, Result, nearest};
-
-/// All operators by address, as JSON.
-pub async fn operator_list(database: &Database) -> Result<Vec<Box<RawValue>>> {
-    let sql = "select row_to_json(o)::text from (
-          select id, email, name, role, state, last_login_at from public.operators order by lower(email)) o";
-    let rows = database.control().await?.query(sql, &[]).await?;
-    rows.iter().map(|row| RawValue::from_string(row.get(0)).map_err(Error::internal)).collect()
-}
 
 /// The address of an active user of a tenant: the one that is asked for, else the oldest owner.
 pub async fn user_email(database: &Database, place: &Arc<Place>, wanted: Option<&str>) -> Result<String> {
@@ -41,7 +31,7 @@ pub async fn user_email(database: &Database, place: &Arc<Place>, wanted: Option<
     })
 }
 
-/// Gives a user a new password and ends his sessions.
+/// Gives a user a new password and ends his sessions and API keys.
 pub async fn user_set_password(database: &Database, place: &Arc<Place>, email: &str, hash: &str) -> Result<()> {
     let scope = Scope::write(place.clone(), Seat::Owner, Acting::service(), database.statement_timeout());
     let mut tx = database.begin(&scope).await?;
@@ -54,6 +44,8 @@ pub async fn user_set_password(database: &Database, place: &Arc<Place>, email: &
     let sql = "update sys_session set revoked_at = now() where revoked_at is null
         and user_id = (select id from sys_user where lower(email) = lower($1))";
     tx.execute(sql, &[&email]).await?;
+    let sql = "select sys_api_keys_end(id) from sys_user where lower(email) = lower($1)";
+    tx.query(sql, &[&email]).await?;
     Ok(tx.commit().await?)
 }
 

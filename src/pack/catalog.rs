@@ -126,6 +126,8 @@ pub struct Resource {
     pub columns: Vec<Column>,
     /// What may be done.
     pub methods: Vec<Method>,
+    /// What of it the service carries out itself, and no statement on the table.
+    pub by_service: Vec<Method>,
     /// Foreign keys whose columns are visible.
     pub references: Vec<Reference>,
     /// Sets of columns, sorted, of which no two rows ever have the same values, not even within a transaction.
@@ -240,9 +242,9 @@ impl Catalog {
         &self.packs
     }
 
-    /// A resource by its name in URLs.
+    /// A resource by its name in URLs. `api-keys` reads better in an address, `api_keys` is a name in SQL.
     pub fn resource(&self, name: &str) -> Option<&Arc<Resource>> {
-        self.resources.get(name)
+        self.resources.get(name).or_else(|| self.resources.get(&name.replace('-', "_")))
     }
 
     /// All resources, by name.

@@ -21,6 +21,9 @@ const RESERVED_RESOURCES: [&str; 8] = ["auth", "batch", "me", "modules", "openap
 /// Types of an action's input.
 pub(super) const INPUT_TYPES: [&str; 8] = ["uuid", "text", "int", "numeric", "bool", "date", "timestamptz", "jsonb"];
 
+/// The one resource whose rows the service makes and ends itself.
+const SERVED: &str = "api_keys";
+
 const VERBS: [&str; 6] = ["view", "create", "edit", "delete", "report", "export"];
 
 /// One thing that is wrong with a pack.
@@ -139,6 +142,9 @@ fn check_resource(name: &str, resource: &ResourceEntry, complain: &mut impl FnMu
     }
     if let Some(word) = resource.if_match.as_deref().filter(|word| *word != "required") {
         complain("if_match", format!("resource `{name}`: `if_match` can only be \"required\", not `{word}`"));
+    }
+    if !resource.by_service.is_empty() && name != SERVED {
+        complain("by_service", format!("resource `{name}`: the service carries out only `{SERVED}` itself"));
     }
     for (action, entry) in &resource.action {
         check_input(&format!("action `{name}.{action}`"), &entry.input, complain);

@@ -119,7 +119,7 @@ fn rights(catalog: &Catalog, pack: &Pack, place: &Place) -> Result<String> {
 /// The catalogue knows which columns a body may hold; PostgreSQL refuses every other one too.
 fn grant_table(sql: &mut String, resource: &Resource, hides: bool, role: &Ident) {
     let table = &resource.table;
-    let has = |method| resource.methods.contains(&method);
+    let has = |method| resource.methods.contains(&method) && !resource.by_service.contains(&method);
     let list = |columns: &mut dyn Iterator<Item = &Column>| {
         columns.map(|column| column.name.to_string()).collect::<Vec<_>>().join(", ")
     };

@@ -69,6 +69,9 @@ pub struct ResourceEntry {
     /// What may be done: list, get, create, update, delete.
     #[serde(default = "all_methods")]
     pub methods: Vec<Method>,
+    /// Those of them that the service carries out itself: no statement on the table does, and no right to one is given.
+    #[serde(default)]
+    pub by_service: Vec<Method>,
     /// Column that names a row in URLs.
     #[serde(default = "id")]
     pub key: String,

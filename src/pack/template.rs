@@ -272,6 +272,7 @@ fn resource(pack: &Pack, name: &str, entry: &ResourceEntry, shape: &Shape) -> Re
         if_match_required: entry.if_match.is_some(),
         columns,
         methods: entry.methods.clone(),
+        by_service: entry.by_service.clone(),
         search: idents(&entry.search).unwrap_or_default(),
         scoped: entry.scope.is_some(),
         regex: idents(&entry.regex).unwrap_or_default(),

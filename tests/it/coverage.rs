@@ -24,7 +24,7 @@ const PUBLIC: [&str; 9] = [
     "POST /api/v1/signup",
 ];
 /// Operator routes for anybody.
-const OPERATOR_PUBLIC: [&str; 1] = ["POST /api/v1/auth/login"];
+const OPERATOR_PUBLIC: [&str; 2] = ["POST /api/v1/auth/login", "POST /api/v1/auth/refresh"];
 /// What every host says about the API: to anybody the part that is for anybody.
 const DOCUMENTS: [&str; 7] = [
     "GET /openapi.json",
@@ -142,7 +142,9 @@ fn expand(catalog: &Catalog, route: &Route) -> Vec<Operation> {
             };
             catalog.reports().map(|report| one(report)).collect()
         }
-        Policy::Public | Policy::Operator | Policy::TenantAdmin => panic!("{} is no tenant route", route.path),
+        Policy::Public | Policy::Operator | Policy::OperatorSelf | Policy::TenantAdmin | Policy::PlatformOwner => {
+            panic!("{} is no tenant route", route.path)
+        }
     };
     assert!(!operations.is_empty(), "nothing to try for {}", route.path);
     for operation in &operations {
@@ -162,12 +164,17 @@ fn pack_method(route: &Route, verb: Verb) -> pack::Method {
     }
 }
 
-/// The operators' operations that need a token, with their policies; about a tenant that exists.
-fn operator_operations(tenant: &str) -> Vec<(Operation, Policy)> {
+/// The operators' operations that need a token, with their policies; about a tenant and an operator that exist.
+async fn operator_operations(world: &World) -> Vec<(Operation, Policy)> {
+    let tenant = world.tenant_id("acme").await;
+    let sql = "select id::text from public.operators where email = 'operator@insula.test'";
+    let colleague: String = world.superuser().await.query_one(sql, &[]).await.unwrap().get(0);
     let guarded = operator_routes().into_iter().filter(|route| route.policy != Policy::Public);
     guarded
         .map(|route| {
-            let path = route.path.replace("{id}", tenant).replace("{code}", "crm");
+            let id = if route.path.starts_with("/api/v1/operators") { &colleague } else { &tenant };
+            let path = route.path.replace("{id}", id).replace("{code}", "crm");
+            let path = path.replace("{session}", &Uuid::now_v7().to_string());
             assert!(!path.contains('{'), "teach this test to fill in {path}");
             (Operation { method: route.method, path, right: None, offered: true, body: None }, route.policy)
         })
@@ -216,7 +223,7 @@ const PEOPLE: &str = "
       select p.id, c.password_hash from sys_user p, sys_user o join sys_credential c on c.user_id = o.id
       where p.email = 'powerless@acme.test' and o.email = 'owner@acme.test';
     insert into public.operators (email, name, role, password_hash)
-      select r || '@insula.test', r, r, o.password_hash from public.operators o, unnest(array['billing', 'read_only']) r;";
+      select r || '@insula.test', r, r, o.password_hash from public.operators o, unnest(array['support', 'billing', 'read_only']) r;";
 
 async fn with_people(world: &World) {
     world.superuser().await.batch_execute(PEOPLE).await.unwrap();
@@ -326,8 +333,7 @@ async fn operators_routes_are_closed_to_everybody_else() {
     let world = World::new().await;
     with_people(&world).await;
     let owner = world.token("acme", "owner").await;
-    let acme = world.tenant_id("acme").await;
-    for (operation, policy) in operator_operations(&acme) {
+    for (operation, policy) in operator_operations(&world).await {
         for token in [None, Some("garbage"), Some(owner.as_str())] {
             expect(&attempt(&world, "admin", &operation, token).await, &operation, 401, "unauthenticated");
         }
@@ -337,7 +343,8 @@ async fn operators_routes_are_closed_to_everybody_else() {
             let token = world.operator_token(mailbox).await;
             let answer = attempt(&world, "admin", &operation, Some(&token)).await;
             match policy {
-                Policy::TenantAdmin => expect(&answer, &operation, 403, "forbidden"),
+                Policy::TenantAdmin | Policy::PlatformOwner => expect(&answer, &operation, 403, "forbidden"),
+                Policy::OperatorSelf => assert!([204, 400].contains(&answer.status.as_u16()), "{}", answer.text),
                 _ => assert_eq!(answer.status, 200, "{}: {}", operation.path, answer.text),
             }
         }
@@ -345,6 +352,30 @@ async fn operators_routes_are_closed_to_everybody_else() {
     let untouched = "select count(*) from public.tenants where state = 'active'";
     assert_eq!(world.superuser().await.query_one(untouched, &[]).await.unwrap().get::<_, i64>(0), 3);
     assert_eq!(bucket_connections(&world).await, 0, "a refusal reached for the tenant's data");
+}
+
+#[tokio::test]
+async fn every_role_of_operators_may_what_it_should_and_nothing_else() {
+    let world = World::new().await;
+    with_people(&world).await;
+    for (mailbox, tenants, operators) in
+        [("operator", true, true), ("support", true, false), ("billing", false, false), ("read_only", false, false)]
+    {
+        for (operation, policy) in operator_operations(&world).await {
+            let may = match policy {
+                Policy::TenantAdmin => tenants,
+                Policy::PlatformOwner => operators,
+                _ => true,
+            };
+            let token = world.operator_token(mailbox).await;
+            let answer = attempt(&world, "admin", &operation, Some(&token)).await;
+            let what = format!("{mailbox}: {} {}: {} {}", operation.method, operation.path, answer.status, answer.text);
+            assert_eq!(answer.status != 403, may, "{what}");
+            assert!(answer.status.as_u16() < 500 && answer.status != 401, "{what}");
+            let looks = operation.method == Method::GET;
+            assert!(looks || tenants || policy == Policy::OperatorSelf || !answer.status.is_success(), "{what}");
+        }
+    }
 }
 
 #[tokio::test]

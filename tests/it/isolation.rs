@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use insula::http::routes::{Policy, Route, tenant_routes};
-use insula::pack::{Action, Column, Kind, Resource, Verb};
+use insula::pack::{self, Action, Column, Kind, Resource, Verb};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
@@ -20,6 +20,8 @@ const ABSENT: &str = "018f0000-0000-7000-8000-000000000000";
 
 /// Rows that the demo does not hold.
 const FURNITURE: &str = "
+    insert into sys_api_key (user_id, name, prefix, permissions)
+      select id, 'Robot', left(md5(id::text), 12), '{deals.view}' from sys_user where email like 'owner@%';
     insert into sys_location (code, name, kind) values ('MAIN', 'Main office', 'office');
     insert into sys_user_location (user_id, location_id)
       select u.id, l.id from sys_user u, sys_location l where u.email like 'owner@%';
@@ -237,6 +239,9 @@ async fn keys_of_a_neighbour_in_paths_name_nothing() {
                     assert!([404, 405].contains(&answer.status.as_u16()), "{} {path}: {}", route.method, answer.text);
                     asked += usize::from(answer.status == 404);
                     let if_match = (route.method == Method::PUT).then_some("*");
+                    if resource.by_service.contains(&pack::Method::Delete) && route.method == Method::DELETE {
+                        continue;
+                    }
                     let wish =
                         json!({ "method": route.method.as_str(), "path": path, "body": body, "if_match": if_match });
                     let batch = json!({ "requests": [wish] });

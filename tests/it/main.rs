@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests look at the server from outside too")]
 
 mod answer_form;
+mod api_keys;
 mod approvals;
 mod audit;
 mod bad_input;
@@ -25,8 +26,10 @@ mod escapes;
 mod exports;
 mod facts;
 mod faults;
+mod forged_tokens;
 mod golden_reads;
 mod golden_writes;
+mod impersonation;
 mod invitations;
 mod isolation;
 mod layering;
@@ -38,6 +41,7 @@ mod news;
 mod once;
 mod openapi;
 mod operations;
+mod operators;
 mod outages;
 mod pack_check;
 mod pack_upgrade;

@@ -121,6 +121,14 @@ async fn a_good_pack_has_no_complaints_and_the_check_leaves_nothing() {
 }
 
 #[test]
+fn what_the_service_does_itself_is_no_packs_to_choose() {
+    let folder = Folder::library(r#"readonly = ["state"]"#, r#"by_service = ["create"]"#);
+    let line = MANIFEST.lines().position(|line| line.starts_with("readonly")).unwrap() + 1;
+    let why = "resource `books`: the service carries out only `api_keys` itself";
+    assert_eq!(folder.complaints(), [format!("library/pack.toml:{line}: {why}")]);
+}
+
+#[test]
 fn requirements_exist_and_form_no_circle() {
     let folder = Folder::library(r#"["system_admin"]"#, r#"["system_admn"]"#);
     let expected = "library/pack.toml:3: requires `system_admn`, which is no pack; did you mean `system_admin`?";

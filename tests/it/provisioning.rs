@@ -207,9 +207,12 @@ async fn a_path_that_is_no_text_is_refused_like_any_other_request() {
 async fn operators_who_only_look_change_nothing() {
     let world = World::new().await;
     let superuser = world.superuser().await;
-    let (staff, tenant) = (world.staff().await, world.tenant_id("acme").await);
+    let tenant = world.tenant_id("acme").await;
     for role in ["read_only", "billing"] {
-        superuser.execute("update public.operators set role = $1", &[&role]).await.unwrap();
+        let hire = "insert into public.operators (email, name, role, password_hash)
+            select $1 || '@insula.test', $1, $1, password_hash from public.operators limit 1";
+        superuser.execute(hire, &[&role]).await.unwrap();
+        let staff = world.colleague(role).await;
         let before = census(&superuser).await;
         staff.get("/api/v1/tenants").await.ok();
         let path = format!("/api/v1/tenants/{tenant}");

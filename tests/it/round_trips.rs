@@ -63,6 +63,15 @@ async fn a_warm_read_is_one_round_trip() {
 }
 
 #[tokio::test]
+async fn a_warm_read_by_a_key_is_one_round_trip_too() {
+    let (world, mut meter) = Meter::new().await;
+    let mut robot = world.user("acme", "manager").await;
+    let made = robot.post("/api/v1/api-keys", json!({ "name": "Robot", "permissions": ["deals.view"] })).await.ok();
+    made["key"].as_str().unwrap().clone_into(&mut robot.token);
+    third_time_costs!(meter, (1, 0), robot.get("/api/v1/deals?limit=3").await.ok());
+}
+
+#[tokio::test]
 async fn a_warm_write_is_one_round_trip() {
     let (world, mut meter) = Meter::new().await;
     let manager = world.user("acme", "manager").await;

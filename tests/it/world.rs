@@ -187,7 +187,12 @@ impl World {
 
     /// The demo's operator with a token.
     pub async fn staff(&self) -> User<'_> {
-        User { world: self, subdomain: "admin".to_owned(), token: self.operator().await }
+        self.colleague("operator").await
+    }
+
+    /// An operator with the demo's password and a token.
+    pub async fn colleague(&self, mailbox: &str) -> User<'_> {
+        User { world: self, subdomain: "admin".to_owned(), token: self.operator_token(mailbox).await }
     }
 
     /// The server's superuser in this world's database, for looking from outside.

@@ -206,7 +206,7 @@ fn schemas() -> Vec<(&'static str, Value)> {
                     "access_token": { "type": "string", "examples": ["eyJhbGciOi…"] },
                     "token_type": { "const": "Bearer" },
                     "expires_in": { "type": "integer", "description": "Seconds.", "examples": [900] },
-                    "refresh_token": { "type": "string", "description": "Gives the next tokens, once. Operators have none." },
+                    "refresh_token": { "type": "string", "description": "Gives the next tokens, once; none while working as somebody else." },
                 },
                 "required": ["access_token", "token_type", "expires_in"],
             }),

@@ -96,7 +96,7 @@ fn describe(world: &World<'_>, reader: &Reader, endpoint: &Endpoint, components:
             let reports = reports::describe(world.catalog, grants, endpoint, components);
             resources.into_iter().chain(reports).collect()
         }
-        Reader::Operator { changes_tenants } => operators::describe(*changes_tenants, endpoint)
+        Reader::Operator(role) => operators::describe(*role, endpoint)
             .map(|operation| Placed::new(endpoint, endpoint.path.to_owned(), operation))
             .into_iter()
             .collect(),

@@ -3,17 +3,23 @@
 use serde_json::{Value, json};
 
 use super::Endpoint;
+use super::components::schema;
 use super::operation::{Operation, in_path, list_of, uuid_in_path};
-use super::platform::operator;
-use super::words::{ACCOUNT, TENANTS};
+use super::platform::{myself, with_user};
+use super::words::{ACCOUNT, OPERATORS, TENANTS};
+use crate::auth::OperatorRole;
 
 /// Describes one of these endpoints, if the operator may call it.
-pub fn describe(changes_tenants: bool, endpoint: &Endpoint) -> Option<Operation> {
+pub fn describe(role: OperatorRole, endpoint: &Endpoint) -> Option<Operation> {
     let (method, path) = (endpoint.method.as_str(), endpoint.path);
     match (method, path) {
         ("GET", "/api/v1/me") => {
-            return Some(Operation::new(ACCOUNT, "me", "Who I am").answer(200, "The operator.", operator()));
+            return Some(Operation::new(ACCOUNT, "me", "Who I am").answer(200, "The operator.", myself()));
         }
+        ("GET", "/api/v1/operators") => return Some(colleagues()),
+        ("GET", "/api/v1/operators/{id}") => return Some(colleague()),
+        ("POST", "/api/v1/operators") if role.may_change_operators() => return Some(new_colleague()),
+        ("PATCH", "/api/v1/operators/{id}") if role.may_change_operators() => return Some(change_colleague()),
         ("GET", "/api/v1/tenants") => return Some(list()),
         ("GET", "/api/v1/tenants/{id}") => {
             return Some(Operation::new(TENANTS, "tenants.get", "Show a tenant").with(id()).answer(
@@ -25,7 +31,9 @@ pub fn describe(changes_tenants: bool, endpoint: &Endpoint) -> Option<Operation>
         _ => {}
     }
     match (method, path) {
-        _ if !changes_tenants => None,
+        _ if !role.may_change_tenants() => None,
+        ("POST", "/api/v1/tenants/{id}/impersonations") => Some(impersonate()),
+        ("DELETE", "/api/v1/tenants/{id}/impersonations/{session}") => Some(end_impersonation()),
         ("POST", "/api/v1/tenants") => Some(create()),
         ("POST", "/api/v1/tenants/{id}/actions/suspend") => Some(suspend()),
         ("POST", "/api/v1/tenants/{id}/actions/resume") => Some(resume()),
@@ -115,6 +123,106 @@ fn resume() -> Operation {
         .with(id())
         .body(body)
         .answer(200, "The tenant.", tenant())
+        .problems(&[409])
+}
+
+fn impersonate() -> Operation {
+    let body = json!({
+        "type": "object",
+        "properties": {
+            "user_id": { "type": "string", "format": "uuid" },
+            "email": { "type": "string", "description": "Instead of `user_id`.", "examples": ["owner@example.com"] },
+            "reason": { "type": "string", "minLength": 10, "maxLength": 500, "description": "The account reads it.",
+                "examples": ["Ticket 4711: the pipeline report is empty"] },
+            "minutes": { "type": "integer", "minimum": 1, "maximum": 30, "default": 15 },
+        },
+        "required": ["reason"],
+        "additionalProperties": false,
+    });
+    let more = json!({
+        "type": "object",
+        "properties": {
+            "session": { "type": "string", "format": "uuid" },
+            "url": { "type": "string", "format": "uri", "description": "Where the token counts." },
+        },
+        "required": ["session", "url"],
+    });
+    Operation::new(TENANTS, "tenants.impersonations.begin", "Work as a user of a tenant")
+        .about(
+            "A session of the user that cannot be made longer, and in which no credentials, sessions, API keys, roles or \
+             grants can be changed. Every answer in it has the header `Insula-Impersonated-By`, and the account sees it \
+             among its sessions. It ends with the operator's own session.",
+        )
+        .with(id())
+        .body(body)
+        .answer(201, "The session.", json!({ "allOf": [with_user(schema("User")), more] }))
+        .problems(&[409])
+}
+
+fn end_impersonation() -> Operation {
+    Operation::new(TENANTS, "tenants.impersonations.end", "Stop working as a user")
+        .with(id())
+        .with(uuid_in_path("session", "`session` of the answer that began it."))
+        .empty(204, "It is over.")
+}
+
+fn colleague_schema() -> Value {
+    let moment = |kinds: Value| json!({ "type": kinds, "format": "date-time" });
+    json!({ "title": "Operator", "allOf": [myself(), {
+        "type": "object",
+        "properties": {
+            "state": { "enum": ["active", "disabled"] },
+            "last_login_at": moment(json!(["string", "null"])),
+            "created_at": moment(json!("string")),
+        },
+        "required": ["state", "last_login_at", "created_at"],
+    }] })
+}
+
+fn colleagues() -> Operation {
+    Operation::new(OPERATORS, "operators.list", "List operators").answer(
+        200,
+        "All, by address.",
+        list_of(colleague_schema()),
+    )
+}
+
+fn colleague() -> Operation {
+    Operation::new(OPERATORS, "operators.get", "Show an operator")
+        .with(uuid_in_path("id", "The operator's key."))
+        .answer(200, "The operator.", colleague_schema())
+}
+
+fn colleague_fields() -> Value {
+    json!({
+        "name": { "type": "string", "minLength": 1, "maxLength": 200, "examples": ["Ann"] },
+        "role": { "enum": ["owner", "support", "billing", "read_only"] },
+    })
+}
+
+fn new_colleague() -> Operation {
+    let mut properties = colleague_fields();
+    properties["email"] = json!({ "type": "string", "examples": ["ann@example.com"] });
+    properties["password"] = json!({ "type": "string", "format": "password", "minLength": 8 });
+    let required = ["email", "name", "role", "password"];
+    let body =
+        json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false });
+    Operation::new(OPERATORS, "operators.create", "Register an operator")
+        .body(body)
+        .answer(201, "The operator.", colleague_schema())
+        .headers(201, &["Location"])
+        .problems(&[409])
+}
+
+fn change_colleague() -> Operation {
+    let mut properties = colleague_fields();
+    properties["state"] = json!({ "enum": ["active", "disabled"] });
+    let body = json!({ "type": "object", "properties": properties, "additionalProperties": false });
+    Operation::new(OPERATORS, "operators.update", "Change an operator")
+        .about("Who is disabled or gets another role is signed out everywhere. The last active owner stays one.")
+        .with(uuid_in_path("id", "The operator's key."))
+        .body(body)
+        .answer(200, "The operator.", colleague_schema())
         .problems(&[409])
 }
 

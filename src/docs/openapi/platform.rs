@@ -10,16 +10,20 @@ use super::{Endpoint, Reader};
 /// Describes one of these endpoints, if the reader may call it.
 pub fn describe(reader: &Reader, endpoint: &Endpoint) -> Option<Operation> {
     let user = matches!(reader, Reader::User(_));
-    let staff = matches!(reader, Reader::StaffVisitor | Reader::Operator { .. });
+    let operator = matches!(reader, Reader::Operator(_));
+    let staff = operator || matches!(reader, Reader::StaffVisitor);
     match (endpoint.method.as_str(), endpoint.path) {
         ("POST", "/api/v1/auth/login") if staff => Some(operator_login()),
         ("POST", "/api/v1/auth/login") => Some(login(reader)),
         ("POST", "/api/v1/signup") if matches!(reader, Reader::Visitor) => Some(signup()),
-        ("POST", "/api/v1/auth/refresh") if !staff => Some(refresh(reader)),
-        ("POST", "/api/v1/auth/logout") if user => Some(logout("auth.logout", "Sign out")),
-        ("POST", "/api/v1/auth/logout-all") if user => Some(logout("auth.logout_all", "Sign out everywhere")),
+        ("POST", "/api/v1/auth/refresh") => Some(refresh(reader)),
+        ("POST", "/api/v1/auth/logout") if user || operator => Some(logout("auth.logout", "Sign out")),
+        ("POST", "/api/v1/auth/logout-all") if user || operator => {
+            Some(logout("auth.logout_all", "Sign out everywhere"))
+        }
         ("GET", "/api/v1/me") if user => Some(me()),
-        ("POST", "/api/v1/me/password") if user => Some(change_password()),
+        ("POST", "/api/v1/me/password") if user => Some(change_password(schema("User"))),
+        ("POST", "/api/v1/me/password") if operator => Some(change_password(myself())),
         ("GET", "/api/v1/me/permissions") if user => Some(permissions()),
         ("GET", "/api/v1/modules") if user => Some(modules()),
         ("GET", "/api/v1") if user => Some(directory()),
@@ -64,6 +68,10 @@ fn login(reader: &Reader) -> Operation {
 }
 
 fn refresh(reader: &Reader) -> Operation {
+    let user = match reader {
+        Reader::StaffVisitor | Reader::Operator(_) => myself(),
+        _ => schema("User"),
+    };
     let token = json!({ "type": "string", "maxLength": 128, "examples": ["insula_rt_…"] });
     let body = json!({
         "type": "object", "properties": { "refresh_token": token }, "required": ["refresh_token"],
@@ -72,7 +80,7 @@ fn refresh(reader: &Reader) -> Operation {
     let operation = Operation::public(ACCOUNT, "auth.refresh", "Stay signed in")
         .about("Each refresh token is good for one use; one that comes a second time ends its whole session.")
         .body(body)
-        .answer(200, "The next tokens.", with_user(schema("User")))
+        .answer(200, "The next tokens.", with_user(user))
         .problems(&[401, 403, 404]);
     match reader {
         Reader::Visitor => operation.shared(&["X-Tenant-Subdomain"]),
@@ -84,7 +92,7 @@ fn logout(id: &str, summary: &str) -> Operation {
     Operation::new(ACCOUNT, id, summary).empty(204, "Signed out; no token of it counts any more.")
 }
 
-fn change_password() -> Operation {
+fn change_password(user: Value) -> Operation {
     let password = || json!({ "type": "string", "format": "password" });
     let body = json!({
         "type": "object", "properties": { "old_password": password(), "password": password() },
@@ -93,7 +101,7 @@ fn change_password() -> Operation {
     Operation::new(ACCOUNT, "me.password", "Change my password")
         .about("All my other sessions end, and this one gets new tokens.")
         .body(body)
-        .answer(200, "Changed; the next tokens.", with_user(schema("User")))
+        .answer(200, "Changed; the next tokens.", with_user(user))
         .problems(&[404, 409])
 }
 
@@ -127,17 +135,17 @@ fn permissions() -> Operation {
 fn operator_login() -> Operation {
     Operation::public(ACCOUNT, "auth.login", "Sign in as an operator")
         .body(schema("Credentials"))
-        .answer(200, "Signed in.", with_user(operator()))
+        .answer(200, "Signed in.", with_user(myself()))
         .problems(&[401, 403])
 }
 
-/// The answer to a sign-in.
+/// An answer with tokens for a user.
 pub fn with_user(user: Value) -> Value {
     json!({ "allOf": [schema("Token"), { "type": "object", "properties": { "user": user }, "required": ["user"] }] })
 }
 
 /// An operator as he sees himself.
-pub fn operator() -> Value {
+pub fn myself() -> Value {
     json!({
         "type": "object",
         "properties": {
@@ -200,11 +208,16 @@ fn me() -> Operation {
         "properties": {
             "object": { "const": "user" },
             "permissions": { "type": "array", "items": { "type": "string" }, "examples": [["contacts.view", "deals.*"]] },
+            "api_key": { "type": ["string", "null"], "format": "uuid", "description": "The API key that acts for me." },
+            "impersonator": { "type": ["object", "null"], "description": "The operator of the platform who works as me.",
+                "properties": { "id": { "type": "string", "format": "uuid" }, "email": { "type": "string" },
+                    "reason": { "type": "string" } },
+                "required": ["id", "email", "reason"] },
             "tenant": account(json!({})),
         },
-        "required": ["object", "permissions", "tenant"],
+        "required": ["object", "permissions", "api_key", "impersonator", "tenant"],
     }] });
-    Operation::new(ACCOUNT, "me", "Who I am").answer(200, "The caller.", user)
+    Operation::new(ACCOUNT, "me", "Who I am").answer(200, "The caller.", user).headers(200, &["Insula-Impersonated-By"])
 }
 
 fn modules() -> Operation {

@@ -60,12 +60,15 @@ impl About<'_> {
         let may = |method| grants.may(self.resource, method);
         match (endpoint.method.as_str(), endpoint.path) {
             ("GET", "/api/v1/{resource}") if may(Method::List) => Some(self.list(components)),
+            ("POST", "/api/v1/{resource}") if may(Method::Create) && self.by_service() => Some(self.key_create()),
             ("POST", "/api/v1/{resource}") if may(Method::Create) => match self.resource.maker {
                 Some(_) => Some(self.make()),
                 None => Some(self.create()),
             },
             ("PATCH", "/api/v1/{resource}") if may(Method::Update) => Some(self.bulk_update(components)),
-            ("DELETE", "/api/v1/{resource}") if may(Method::Delete) => Some(self.bulk_delete(components)),
+            ("DELETE", "/api/v1/{resource}") if may(Method::Delete) && !self.by_service() => {
+                Some(self.bulk_delete(components))
+            }
             ("GET", "/api/v1/{resource}/schema") if may(Method::List) => Some(self.schema()),
             ("GET", "/api/v1/{resource}/{id}") if may(Method::Get) => Some(self.get()),
             ("PUT", "/api/v1/{resource}/{id}")
@@ -188,6 +191,27 @@ impl About<'_> {
             .answer(201, "Made.", self.row())
             .headers(201, &CHANGED)
             .headers(201, &["Location"])
+            .problems(&[409])
+    }
+
+    /// Whether the service makes and ends the rows itself: API keys.
+    fn by_service(&self) -> bool {
+        !self.resource.by_service.is_empty()
+    }
+
+    fn key_create(&self) -> Operation {
+        let key = json!({ "type": "string", "examples": ["insula_ak_3f9a1c0b7d2e_…"],
+            "description": "For `Authorization: Bearer …`. It is told once." });
+        let made = json!({ "allOf": [self.row(), {
+            "type": "object", "properties": { "key": key }, "required": ["key"] }] });
+        self.does("create", format!("Make one of {}", self.words()))
+            .about(
+                "A key acts for its maker, within `permissions` and what its maker may do at the moment. `*` leaves out \
+                 `api_keys`, `roles`, `sessions` and `users`, which a key may touch only where it names them.",
+            )
+            .body(self.body("new"))
+            .answer(201, "Made.", made)
+            .headers(201, &["Location", "RateLimit", "RateLimit-Policy"])
             .problems(&[409])
     }
 

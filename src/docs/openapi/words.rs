@@ -9,14 +9,16 @@ use crate::pack::Catalog;
 
 pub const ACCOUNT: &str = "Account";
 pub const METADATA: &str = "Metadata";
+pub const OPERATORS: &str = "Operators";
 pub const TENANTS: &str = "Tenants";
 
 /// Headers of answers.
-pub const HEADERS: [(&str, &str); 12] = [
+pub const HEADERS: [(&str, &str); 13] = [
     ("Allow", "Methods that there are."),
     ("Content-Disposition", "A file name for the export."),
     ("ETag", "The version of what was answered, for If-Match and If-None-Match."),
     ("Idempotent-Replayed", "`true` when the answer is the one that was given to the same key before."),
+    ("Insula-Impersonated-By", "The operator of the platform who works as the user, by his address."),
     ("Link", "The next page, with `rel=\"next\"`."),
     ("Location", "Where the new resource is."),
     ("Preference-Applied", "The preferences that were honoured."),
@@ -50,7 +52,7 @@ pub const PROBLEMS: [(u16, &str); 16] = [
 /// The document's title.
 pub fn title(reader: &Reader) -> &'static str {
     match reader {
-        Reader::StaffVisitor | Reader::Operator { .. } => "Insula API for operators",
+        Reader::StaffVisitor | Reader::Operator(_) => "Insula API for operators",
         _ => "Insula API",
     }
 }
@@ -59,7 +61,7 @@ pub fn title(reader: &Reader) -> &'static str {
 pub fn introduction(reader: &Reader) -> String {
     let begin = match reader {
         Reader::User(_) => "Everything that your role may call in the modules of your account.",
-        Reader::Operator { .. } => "Everything that your role may call.",
+        Reader::Operator(_) => "Everything that your role may call.",
         _ => {
             "What anybody may call. Sign in, and ask for this document with your access token: it then describes everything that your role may do."
         }
@@ -96,10 +98,11 @@ pub fn tags<'a>(catalog: &Catalog, used: impl Iterator<Item = &'a str>) -> Vec<V
     let modules = catalog.packs().iter().map(|pack| (pack.manifest.name.as_str(), pack.manifest.description.as_str()));
     let own = [
         (ACCOUNT, "Signing in, and what the caller is and has."),
+        (OPERATORS, "Staff of the platform."),
         (TENANTS, "Customers and their modules."),
         (METADATA, "The API about itself."),
     ];
-    let all = own[..2].iter().copied().chain(modules).chain(own[2..].iter().copied());
+    let all = own[..3].iter().copied().chain(modules).chain(own[3..].iter().copied());
     all.filter(|(name, _)| used.contains(name))
         .map(|(name, text)| match text {
             "" => json!({ "name": name }),

@@ -87,6 +87,20 @@ pub const PROBLEMS: &[Problem] = &[
     ),
     problem(
         403,
+        "not_for_api_keys",
+        "The request is about a person's own credentials or sessions, and an API key sent it.",
+        "Sign in with `POST /api/v1/auth/login` and send the access token instead.",
+        "An API key cannot do this; it needs a signed-in user.",
+    ),
+    problem(
+        403,
+        "not_while_impersonating",
+        "An operator of the platform works as this user. He may not change credentials, sessions, API keys, roles, or who has which.",
+        "The user himself, or an administrator of the account, has to do it.",
+        "An operator who works as a user cannot do this.",
+    ),
+    problem(
+        403,
         "tenant_mismatch",
         "Host, `X-Tenant-ID` or `X-Tenant-Subdomain`, and the token name different accounts. All that are present must agree.",
         "Use the address of the account that the token was issued for, and leave the headers out.",

@@ -97,12 +97,13 @@ impl Wish {
     /// Plans the request; its rights have been checked.
     pub fn plan(&self, addressed: &Addressed<'_>, returning: Returning) -> Result<Part> {
         let Addressed { resource, deed, id, .. } = addressed;
+        let has = |method| resource.methods.contains(&method) && !resource.by_service.contains(&method);
         let offered = match deed {
-            Deed::Read => resource.methods.contains(&Method::Get),
-            Deed::Create => resource.methods.contains(&Method::Create),
+            Deed::Read => has(Method::Get),
+            Deed::Create => has(Method::Create),
             Deed::Replace => resource.replaceable(),
-            Deed::Update => resource.methods.contains(&Method::Update),
-            Deed::Delete => resource.methods.contains(&Method::Delete),
+            Deed::Update => has(Method::Update),
+            Deed::Delete => has(Method::Delete),
             Deed::Act(_) => true,
         };
         if !offered {

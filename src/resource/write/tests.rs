@@ -43,6 +43,7 @@ fn deals() -> Resource {
         key: columns[0].clone(),
         columns,
         methods: vec![Method::Create, Method::Update],
+        by_service: Vec::new(),
         references: Vec::new(),
         unique: Vec::new(),
         if_match_required: false,
