@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::crm_story::Office;
 use super::letters::{accept, forgot, letters_to, post, reset, settled, sign_in, token};
-use super::world::Answer;
+use super::world::{Answer, World};
 
 const SALES: &str = "sales1@acme.test";
 const PASSWORD: &str = "seven green bottles";
@@ -163,4 +163,19 @@ async fn of_twenty_who_come_with_one_link_one_changes_the_password() {
     let live = "select count(*)::text from sys_session s join sys_user u on u.id = s.user_id
         where u.email like 'sales1@%' and s.revoked_at is null";
     assert_eq!(office.text(live).await, "2");
+}
+
+#[tokio::test]
+async fn an_owner_whom_an_operator_made_without_a_password_gets_one_by_a_letter() {
+    let world = World::new().await;
+    let staff = world.staff().await;
+    let form = json!({ "company": "Globex", "subdomain": "globex", "plan": "crm", "email": "hank@globex.test" });
+    staff.post("/api/v1/tenants", form).await.ok();
+    let db = world.superuser().await;
+    post(&world, "globex", "forgot-password", json!({ "email": "hank@globex.test" })).await.ok();
+    let letters = letters_to(&world, &db, "globex", "hank@globex.test").await;
+    let body = json!({ "token": token(&letters[0]), "password": PASSWORD });
+    let signed_in = post(&world, "globex", "reset-password", body).await.ok();
+    assert_eq!(signed_in["user"]["roles"], json!(["owner"]));
+    assert_eq!(letters_to(&world, &db, "globex", "hank@globex.test").await.len(), 1, "there was none to be changed");
 }
