@@ -179,3 +179,36 @@ async fn an_owner_whom_an_operator_made_without_a_password_gets_one_by_a_letter(
     assert_eq!(signed_in["user"]["roles"], json!(["owner"]));
     assert_eq!(letters_to(&world, &db, "globex", "hank@globex.test").await.len(), 1, "there was none to be changed");
 }
+
+#[tokio::test]
+async fn what_happens_to_one_user_at_once_waits_in_one_order() {
+    let office = Office::open().await;
+    let (world, admin) = (&office.world, office.user("admin").await);
+    let id = office.id("sales1").await;
+    for round in 0..4 {
+        forgot(world, SALES).await;
+        let links = tokens(&office, SALES).await;
+        let link = links.last().unwrap();
+        let act = |action: &'static str| {
+            let request = admin.request(Method::POST, &format!("/api/v1/users/{id}/actions/{action}"));
+            request.json(&json!({})).send()
+        };
+        let password = format!("{PASSWORD} {round}");
+        let (a, b, c, d, e, f) = futures_util::join!(
+            reset(world, link, &password),
+            sign_in(world, SALES, DEMO_PASSWORD),
+            forgot(world, SALES),
+            act("deactivate"),
+            sign_in(world, SALES, &password),
+            act("reactivate"),
+        );
+        for answer in [a, b, c, d, e, f] {
+            assert!(answer.status.as_u16() < 500, "{}", answer.text);
+        }
+        settled(&office.db, "acme").await;
+        act("reactivate").await;
+        office.db.batch_execute("update sys_mail set created_at = created_at - interval '61 minutes'").await.unwrap();
+    }
+    let deadlocks = "select deadlocks::text from pg_stat_database where datname = current_database()";
+    assert_eq!(office.text(deadlocks).await, "0");
+}
