@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::letters::{Kind, Order};
@@ -50,6 +50,9 @@ impl Post {
 
     /// Notes where there is something to send.
     pub fn hear(&self, news: &News) {
+        if !self.mailer.is_on() {
+            return;
+        }
         self.tenants.hear(news);
         match news {
             News::Changed(Topic::Mail, schema) => self.look_at(schema.clone(), Instant::now()),
@@ -114,7 +117,11 @@ impl Post {
             where t.state in ('active', 'suspended') and pg_relation_size(c.oid) > 0";
         match self.database.look_up(sql, &[]).await {
             Ok(rows) => rows.iter().for_each(|row| self.look_at(row.get(0), Instant::now())),
-            Err(error) => tracing::warn!(context = error.private_context(), "cannot look for letters: {error}"),
+            Err(error) => {
+                tracing::warn!(context = error.private_context(), "cannot look for letters: {error}");
+                sleep(LATER).await;
+                self.everywhere.notify_one();
+            }
         }
     }
 

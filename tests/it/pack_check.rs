@@ -265,6 +265,16 @@ async fn tables_columns_and_functions_exist() {
             "15: function `library_due` must be (uuid, jsonb) returns jsonb",
         ),
         (
+            "[resource.books.action.lend]",
+            "[resource.books.create]\nfunction = \"library_due\"\n[resource.books.action.lend]",
+            "14: function `library_due` must be (uuid, jsonb) returns jsonb",
+        ),
+        (
+            "readonly = [\"state\"]",
+            "methods = [\"list\"]\ncreate = { function = \"library_lend\" }",
+            "10: `methods` must name `create`, because there is a function for it",
+        ),
+        (
             "view = \"library_v_overdue\"",
             "view = \"library_v_over\"",
             "19: there is no table or view `library_v_over`; did you mean `library_v_overdue`?",

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::crm_story::Office;
 use super::letters::{accept, forgot, letters_to, post, reset, settled, sign_in, token};
-use super::world::Answer;
+use super::world::{Answer, World};
 
 const SALES: &str = "sales1@acme.test";
 const PASSWORD: &str = "seven green bottles";
@@ -56,6 +56,20 @@ async fn a_forgotten_password_is_replaced_by_the_link_of_a_letter_once() {
     let told =
         ["Another password for Acme Industrial Supplies", "Your password for Acme Industrial Supplies was changed"];
     assert_eq!(subjects(&office, SALES).await, told);
+}
+
+#[tokio::test]
+async fn api_keys_of_an_account_that_may_have_been_in_other_hands_end_too() {
+    let office = Office::open().await;
+    let manager = office.user("manager").await;
+    let made =
+        manager.post("/api/v1/api-keys", json!({ "name": "Robot", "permissions": ["contacts.view"] })).await.ok();
+    let key = json!({ "access_token": made["key"] });
+    assert_eq!(me(&office, &key).await, 200);
+    forgot(&office.world, "manager@acme.test").await;
+    let link = tokens(&office, "manager@acme.test").await.pop().unwrap();
+    reset(&office.world, &link, PASSWORD).await.ok();
+    while me(&office, &key).await != 401 {}
 }
 
 #[tokio::test]
@@ -163,4 +177,52 @@ async fn of_twenty_who_come_with_one_link_one_changes_the_password() {
     let live = "select count(*)::text from sys_session s join sys_user u on u.id = s.user_id
         where u.email like 'sales1@%' and s.revoked_at is null";
     assert_eq!(office.text(live).await, "2");
+}
+
+#[tokio::test]
+async fn an_owner_whom_an_operator_made_without_a_password_gets_one_by_a_letter() {
+    let world = World::new().await;
+    let staff = world.staff().await;
+    let form = json!({ "company": "Globex", "subdomain": "globex", "plan": "crm", "email": "hank@globex.test" });
+    staff.post("/api/v1/tenants", form).await.ok();
+    let db = world.superuser().await;
+    post(&world, "globex", "forgot-password", json!({ "email": "hank@globex.test" })).await.ok();
+    let letters = letters_to(&world, &db, "globex", "hank@globex.test").await;
+    let body = json!({ "token": token(&letters[0]), "password": PASSWORD });
+    let signed_in = post(&world, "globex", "reset-password", body).await.ok();
+    assert_eq!(signed_in["user"]["roles"], json!(["owner"]));
+    assert_eq!(letters_to(&world, &db, "globex", "hank@globex.test").await.len(), 1, "there was none to be changed");
+}
+
+#[tokio::test]
+async fn what_happens_to_one_user_at_once_waits_in_one_order() {
+    let office = Office::open().await;
+    let (world, admin) = (&office.world, office.user("admin").await);
+    let id = office.id("sales1").await;
+    for round in 0..4 {
+        forgot(world, SALES).await;
+        let links = tokens(&office, SALES).await;
+        let link = links.last().unwrap();
+        let act = |action: &'static str| {
+            let request = admin.request(Method::POST, &format!("/api/v1/users/{id}/actions/{action}"));
+            request.json(&json!({})).send()
+        };
+        let password = format!("{PASSWORD} {round}");
+        let (a, b, c, d, e, f) = futures_util::join!(
+            reset(world, link, &password),
+            sign_in(world, SALES, DEMO_PASSWORD),
+            forgot(world, SALES),
+            act("deactivate"),
+            sign_in(world, SALES, &password),
+            act("reactivate"),
+        );
+        for answer in [a, b, c, d, e, f] {
+            assert!(answer.status.as_u16() < 500, "{}", answer.text);
+        }
+        settled(&office.db, "acme").await;
+        act("reactivate").await;
+        office.db.batch_execute("update sys_mail set created_at = created_at - interval '61 minutes'").await.unwrap();
+    }
+    let deadlocks = "select deadlocks::text from pg_stat_database where datname = current_database()";
+    assert_eq!(office.text(deadlocks).await, "0");
 }

@@ -81,7 +81,7 @@ fn create() -> Operation {
             "plan": { "type": "string", "examples": ["crm"] },
             "email": { "type": "string", "description": "The owner's address.", "examples": ["nina@example.com"] },
             "password": { "type": ["string", "null"], "format": "password", "minLength": 8,
-                "description": "Without one the owner cannot sign in by password." },
+                "description": "Without one the owner gets his first by a link: `POST /api/v1/auth/forgot-password`." },
             "first_name": { "type": "string", "minLength": 1, "maxLength": 100, "default": "Owner" },
             "last_name": { "type": "string", "maxLength": 100, "default": "" },
             "trial_days": { "type": ["integer", "null"], "minimum": 0, "maximum": 65535,

@@ -1,5 +1,22 @@
 -- Users are invited by those who manage users, with roles that these hold themselves, and let themselves in by the link of a letter.
 
+-- A user is sent three invitations an hour, and all of them together 500 a day: nobody makes a mailer of us.
+create function sys_invite(p_user uuid) returns void
+language plpgsql as $$
+begin
+  if current_setting('app.mail', true) = 'off' then
+    perform app_fail('AP409', 'mail_not_configured', 'This service is not set up to send mail.');
+  end if;
+  if (select count(*) from sys_mail where user_id = p_user and kind = 'invitation' and created_at > now() - interval '1 hour') >= 3
+    or (select count(*) from sys_mail where kind = 'invitation' and created_at > now() - interval '1 day') >= 500 then
+    perform app_fail('AP409', 'invited_often', 'Too many invitations were sent just now. Please try again later.');
+  end if;
+  perform sys_mail_drop(p_user, array['invitation']);
+  insert into sys_mail (kind, user_id) values ('invitation', p_user);
+end $$;
+comment on function sys_invite(uuid) is 'internal: an invitation by mail; the link of the one before no longer counts';
+revoke all on function sys_invite(uuid) from public;
+
 -- resource users, a new row
 create function sys_user_create(id uuid, input jsonb) returns jsonb
 language plpgsql security definer set search_path from current as $$
@@ -10,7 +27,6 @@ declare
   strange text;
 begin
   perform sys_change_rights('users.manage');
-  perform sys_needs_mail();
   if coalesce(jsonb_typeof(input -> 'roles'), 'null') not in ('array', 'null')
     or jsonb_path_exists(input, '$.roles[*] ? (@.type() != "string" && @.type() != "null")') then
     perform app_fail('AP422', 'invalid_type', 'must be a list of codes of roles', 'roles');
@@ -29,7 +45,7 @@ begin
     values ($1, lower(btrim(input ->> 'email')), input ->> 'first_name', input ->> 'last_name', 'invited')
     returning * into u;
   insert into sys_user_role (user_id, role_id) select u.id, r.id from sys_role r where r.code = any (codes);
-  insert into sys_mail (kind, user_id) values ('invitation', u.id);
+  perform sys_invite(u.id);
   return to_jsonb(u);
 end $$;
 comment on function sys_user_create(uuid, jsonb) is 'invites a new user by mail';
@@ -43,7 +59,6 @@ declare
   u sys_user;
 begin
   perform sys_change_rights('users.manage');
-  perform sys_needs_mail();
   select * into u from sys_user where id = $1 for update;
   if u.id is null then
     perform app_fail('AP404', 'not_found', 'not found');
@@ -52,11 +67,7 @@ begin
   if u.state <> 'invited' then
     perform app_fail('AP409', 'not_invited', 'Only who was invited and has not come yet can be invited again.');
   end if;
-  if (select count(*) from sys_mail where user_id = u.id and kind = 'invitation' and created_at > now() - interval '1 hour') >= 3 then
-    perform app_fail('AP409', 'invited_often', 'This user was sent several invitations just now. Please try again in an hour.');
-  end if;
-  perform sys_mail_drop(u.id, array['invitation']);
-  insert into sys_mail (kind, user_id) values ('invitation', u.id);
+  perform sys_invite(u.id);
   return to_jsonb(u);
 end $$;
 comment on function sys_user_invite(uuid, jsonb) is 'sends an invitation once more; the link of the one before no longer counts';
@@ -80,12 +91,9 @@ begin
   end if;
   perform sys_outranks(u.id);
   known := exists (select from sys_credential c where c.user_id = u.id);
-  if not known then
-    perform sys_needs_mail();
-  end if;
   update sys_user set state = case when known then 'active' else 'invited' end where id = u.id returning * into u;
   if not known then
-    insert into sys_mail (kind, user_id) values ('invitation', u.id);
+    perform sys_invite(u.id);
   end if;
   return to_jsonb(u);
 end $$;
@@ -137,7 +145,8 @@ begin
   insert into sys_credential (user_id, password_hash) select who, p_password_hash where who is not null
     on conflict (user_id) do update set password_hash = excluded.password_hash, changed_at = now();
   update sys_session set revoked_at = now() where user_id = who and revoked_at is null;
+  perform sys_api_keys_end(who);
   return who;
 end $$;
-comment on function sys_reset(bytea, text) is 'internal: another password in place of one that was forgotten; all sessions end';
+comment on function sys_reset(bytea, text) is 'internal: another password in place of one that was forgotten; all sessions and API keys end';
 revoke all on function sys_reset(bytea, text) from public;

@@ -49,15 +49,6 @@ comment on function sys_mail_news() is 'after insert: tells every process that t
 create trigger zz_news after insert on sys_mail
   for each statement execute function sys_mail_news();
 
-create function sys_needs_mail() returns void
-language plpgsql as $$
-begin
-  if current_setting('app.mail', true) = 'off' then
-    perform app_fail('AP409', 'mail_not_configured', 'This service is not set up to send mail.');
-  end if;
-end $$;
-comment on function sys_needs_mail() is 'refuses what would need a letter when none can be sent';
-
 -- Links and letters that are no longer wanted. A letter that says what has happened is always wanted.
 create function sys_mail_drop(p_user uuid, p_kinds text[]) returns void
 language sql as $$
