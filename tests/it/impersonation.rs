@@ -146,8 +146,9 @@ async fn it_ends_with_the_operators_own_session_or_by_anybodys_word() {
     let desk = Desk::new().await;
     let staff = desk.world().staff().await;
     let form =
-        json!({ "email": "ann@insula.test", "name": "Ann", "role": "support", "password": insula::ops::DEMO_PASSWORD });
+        json!({ "email": "ann@insula.test", "name": "Ann", "role": "support", "password": "seven green bottles" });
     let ann = staff.post("/api/v1/operators", form).await.ok();
+    desk.world().demo_password("ann").await;
     let path = format!("/api/v1/operators/{}", ann["id"].as_str().unwrap());
     let as_ann = async || desk.world().colleague("ann").await;
 

@@ -32,11 +32,13 @@ async fn refresh(world: &World, tokens: &Value) -> Answer {
 
 /// Another operator with the demo's password.
 async fn hire(staff: &User<'_>, mailbox: &str, role: &str) -> String {
-    let form = json!({ "email": format!("{mailbox}@insula.test"), "name": mailbox, "role": role,
-        "password": insula::ops::DEMO_PASSWORD });
+    let password = "seven green bottles";
+    let form =
+        json!({ "email": format!("{mailbox}@insula.test"), "name": mailbox, "role": role, "password": password });
     let made = staff.post("/api/v1/operators", form).await;
     assert_eq!(made.status, 201, "{}", made.text);
     let id = made.json()["id"].as_str().unwrap().to_owned();
+    staff.world().demo_password(mailbox).await;
     assert_eq!(made.headers["location"], format!("/api/v1/operators/{id}"));
     id
 }

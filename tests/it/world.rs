@@ -168,6 +168,13 @@ impl World {
         self.operator_token("operator").await
     }
 
+    /// Gives an operator the demo's password, which nobody may choose.
+    pub async fn demo_password(&self, mailbox: &str) {
+        let hash = self.app.hasher.hash(DEMO_PASSWORD.to_owned()).await.unwrap();
+        let sql = "update public.operators set password_hash = $2 where email = $1";
+        self.superuser().await.execute(sql, &[&format!("{mailbox}@insula.test"), &hash]).await.unwrap();
+    }
+
     /// A token of an operator with the demo's password.
     pub async fn operator_token(&self, mailbox: &str) -> String {
         let credentials = json!({ "email": format!("{mailbox}@insula.test"), "password": DEMO_PASSWORD });
@@ -262,6 +269,10 @@ pub struct User<'w> {
 }
 
 impl User<'_> {
+    pub fn world(&self) -> &World {
+        self.world
+    }
+
     pub fn request(&self, method: Method, path: &str) -> Request {
         self.world.request(method, &self.subdomain, path).bearer(&self.token)
     }

@@ -357,5 +357,6 @@ pub const FAULTS: &[Fault] = &[
     fault("unknown_plan", "there is no such plan"),
     fault("unknown_preference", "the preference is not known or cannot be honoured here"),
     fault("unknown_reference", "the value does not name an existing record"),
+    fault("unknown_scope", "nothing can be seen that far, or no module asks whose rows these are"),
     fault("wrong_password", "the password is not the present one"),
 ];

@@ -126,6 +126,13 @@ pub fn action_input(action: &Action, body: &Map<String, Json>) -> Result<Value> 
     serde_json::to_string(&checked).map(Value::text).map_err(Error::internal)
 }
 
+/// Refuses columns of a resource that the function which makes its rows does not take.
+pub fn refuse_unmakeable(resource: &Resource, maker: &Action, body: &Map<String, Json>) -> Result<()> {
+    let takes = |name: &str| maker.input.iter().any(|input| input.name == name);
+    let fixed = body.keys().filter(|name| resource.column(name).is_some() && !takes(name));
+    fixed.fold(Error::validation(), |faults, name| faults.field(pointer(name), "read_only", "cannot be set")).if_any()
+}
+
 fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     nearest(name, known)
         .map_or_else(|| "is not a field".to_owned(), |meant| format!("is not a field; did you mean `{meant}`?"))

@@ -5,7 +5,7 @@ mod precise;
 mod rows;
 mod values;
 
-pub(super) use fields::{Field, action_input};
+pub(super) use fields::{Field, action_input, refuse_unmakeable};
 pub use fields::{Fields, pointer};
 pub use precise::precise;
 pub use rows::Rows;

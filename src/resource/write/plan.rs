@@ -5,7 +5,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-use super::super::body::{Fields, Group, Rows, action_input, conflict_columns, group, known_columns};
+use super::super::body::{
+    Fields, Group, Rows, action_input, conflict_columns, group, known_columns, refuse_unmakeable,
+};
 use super::super::plan::{ListPlan, RowKey};
 use super::super::precondition::{Preconditions, Tags};
 use super::super::prefer::{Resolution, Returning};
@@ -59,6 +61,7 @@ impl Planner {
     /// Makes a row.
     pub fn create(&self, body: &Map<String, Json>) -> Result<Part> {
         if let Some(maker) = &self.resource.maker {
+            refuse_unmakeable(&self.resource, maker, body)?;
             let key = RowKey(Value::text(Uuid::now_v7().to_string()));
             let queries = self.calls(Target { versions: None, ..self.target(&key) }, maker, body)?;
             return Ok(Part { action: Some(maker.name.clone()), ..self.part(Effect::Created, None, queries) });
