@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::{Limits, Sessions};
 use crate::auth::password::PasswordHasher;
-use crate::auth::{Authenticator, Lives, Signups, load_keyring};
+use crate::auth::{Authenticator, Lives, Patience, Signups, load_keyring};
 use crate::billing::Gate;
 use crate::config::Config;
 use crate::db::seal::SealingKey;
@@ -121,14 +121,14 @@ impl App {
         let database = platform.database.clone();
         let keyring = load_keyring(&database, &config.auth.issuer).await?;
         let hasher = Arc::new(PasswordHasher::new(config.auth.hashing_threads));
-        let lives = Lives::from(&config.auth);
+        let (lives, patience) = (Lives::from(&config.auth), Patience::from(&config.auth));
         let app = Arc::new(Self {
             signups: Signups::new(&config.signup),
             tenants: Tenants::new(database.clone(), &config.cache),
             gate: Gate::new(database.clone(), platform.catalog.clone(), &config.cache),
             sessions: Sessions::new(database.clone(), &config.cache),
             limits: Limits::new(&config.limits),
-            authenticator: Authenticator::new(database.clone(), keyring, hasher.clone(), lives),
+            authenticator: Authenticator::new(database.clone(), keyring, hasher.clone(), lives, patience),
             engine: Engine::new(database.clone(), platform.catalog.clone()),
             documents: Documents::new(platform.catalog.clone(), &config.domain),
             metrics: &METRICS,
@@ -140,6 +140,8 @@ impl App {
         });
         tokio::spawn(sweep(app.clone()));
         app.clone().follow_news().await;
+        app.authenticator.keys.catch_up().await?;
+        tokio::spawn(follow_keys(app.clone()));
         Ok(app)
     }
 
@@ -153,6 +155,7 @@ impl App {
             self.tenants.hear(&news);
             self.gate.hear(&news);
             self.sessions.hear(&news);
+            self.authenticator.keys.hear(&news);
             heard.notify_one();
         }));
         let _ = timeout(limit, hearing.notified()).await;
@@ -178,6 +181,14 @@ impl App {
         self.engine.drain().await;
         self.stop.cancel();
         self.platform.database.close().await;
+    }
+}
+
+async fn follow_keys(app: Arc<App>) {
+    let lifetime = Duration::from_secs(app.config.cache.seconds);
+    tokio::select! {
+        () = app.stop.cancelled() => {}
+        () = app.authenticator.keys.follow(lifetime) => {}
     }
 }
 

@@ -30,6 +30,7 @@ impl Right {
         session: Arc<Session>,
         gate: &Gate,
     ) -> Result<Self> {
+        session.ready()?;
         let entitlements = gate.pass(tenant.id, module).await?;
         let right = Self { tenant, session, entitlements };
         right.also(permission, module).map(|()| right)
@@ -86,6 +87,7 @@ pub struct OwnRight(Right);
 impl OwnRight {
     /// `module` keeps what it is about.
     pub async fn new(module: &str, tenant: Arc<Tenant>, session: Arc<Session>, gate: &Gate) -> Result<Self> {
+        session.ready()?;
         let entitlements = gate.pass(tenant.id, module).await?;
         Ok(Self(Right { tenant, session, entitlements }))
     }

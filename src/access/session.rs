@@ -30,6 +30,20 @@ pub struct Session {
     pub roles: Vec<String>,
     /// What the roles grant.
     pub permissions: Permissions,
+    /// The account wants a second factor of everybody, and this user has none.
+    pub factor_missing: bool,
+}
+
+impl Session {
+    /// Refuses who must set up his second factor first.
+    pub fn ready(&self) -> Result<()> {
+        if !self.factor_missing {
+            return Ok(());
+        }
+        let message = "Your account needs a second factor. Please set it up first.";
+        Err(Error::new(Kind::Forbidden, "second_factor_setup_required", message)
+            .hint("Begin with `POST /api/v1/me/totp`, then confirm it with `POST /api/v1/me/totp/confirm`."))
+    }
 }
 
 #[derive(Deserialize)]
@@ -40,6 +54,7 @@ struct Row {
     last_name: Option<String>,
     roles: Vec<String>,
     permissions: Vec<String>,
+    factor_missing: bool,
     seconds_left: f64,
 }
 
@@ -96,9 +111,15 @@ impl Sessions {
             last_name: row.last_name,
             roles: row.roles,
             permissions: Permissions::new(row.permissions),
+            factor_missing: row.factor_missing,
         };
         let valid_for = Some(Duration::from_secs_f64(row.seconds_left.max(0.0)));
         Ok(Loaded { value: Arc::new(session), valid_for })
+    }
+
+    /// Forgets what is cached of a tenant, here and at once; news does the same everywhere in a moment.
+    pub fn forget(&self, tenant: &Tenant) {
+        self.cache.invalidate(&tenant.place.schema.as_str().to_owned());
     }
 
     /// Ends a session, or with `everywhere` all sessions of its user. Here it is over at once, in other processes as soon
@@ -115,7 +136,7 @@ impl Sessions {
         let limit = self.database.statement_timeout();
         let scope = Scope::write(tenant.place.clone(), Seat::Owner, Acting::service(), limit);
         self.database.run(&scope, &sql).await?;
-        self.cache.invalidate(&tenant.place.schema.as_str().to_owned());
+        self.forget(tenant);
         Ok(())
     }
 

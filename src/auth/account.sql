@@ -6,6 +6,8 @@ from (
     u.first_name,
     u.last_name,
     c.password_hash,
+    encode(c.totp_sealed, 'hex') as totp_sealed,
+    c.totp_confirmed_at is not null as totp_confirmed,
     coalesce((
       select json_agg(r.code order by r.code)
       from sys_user_role ur

@@ -89,9 +89,9 @@ enum Command {
     Module(module::ModuleArgs),
     /// Packs: check, list
     Pack(pack::PackArgs),
-    /// Staff of the platform: create, list
+    /// Staff of the platform: create, list, second factor
     Operator(operator::OperatorArgs),
-    /// Encryption keys: generate
+    /// Keys: generate one for encryption, rotate those of tokens
     Key(key::KeyArgs),
     /// Settings in force and where each came from
     Config,
@@ -173,7 +173,7 @@ async fn run(context: &Context, command: Command) -> Result<Exit> {
         Command::Module(args) => module::run(context, args).await,
         Command::Pack(args) => pack::run(context, args).await,
         Command::Operator(args) => operator::run(context, args).await,
-        Command::Key(args) => key::run(context, args),
+        Command::Key(args) => key::run(context, args).await,
         Command::Config => config::run(context),
         Command::Doctor => doctor::run(context).await,
         Command::Health => health::run(context).await,

@@ -84,7 +84,8 @@ section!(/// `[database]`
 section!(/// `[encryption]`
     Encryption { key: Secret });
 section!(/// `[auth]`
-    Auth { issuer: String, access_token_seconds: u64, refresh_token_seconds: u64, session_seconds: u64, hashing_threads: usize });
+    Auth { issuer: String, access_token_seconds: u64, refresh_token_seconds: u64, session_seconds: u64, hashing_threads: usize,
+        wrong_per_account: u32, wrong_per_address: u32, wrong_per_tenant: u32, longest_wait_seconds: u32 });
 section!(/// `[signup]`
     Signup { mode: SignupMode, plan: String, trial_days: u16, at_once: usize, hourly: usize, hourly_per_address: usize });
 section!(/// `[limits]`
@@ -249,6 +250,12 @@ impl Config {
                 "and auth.session_seconds must be from access_token_seconds to 31536000",
             );
         }
+        if !(1..=100).contains(&self.auth.wrong_per_account) {
+            return bad("auth.wrong_per_account", "must be from 1 to 100");
+        }
+        if !(1..=3600).contains(&self.auth.longest_wait_seconds) {
+            return bad("auth.longest_wait_seconds", "must be from 1 to 3600");
+        }
         if self.database.tenant_connections == 0 || self.database.bucket_pool == 0 || self.database.control_pool < 2 {
             return bad("database", "needs at least 1 connection per bucket and tenant, and 2 for control");
         }
@@ -290,6 +297,8 @@ mod tests {
             ("domain", "example.com:8080", "localhost"),
             ("auth.access_token_seconds", "59", "60"),
             ("auth.access_token_seconds", "3601", "3600"),
+            ("auth.wrong_per_account", "0", "1"),
+            ("auth.longest_wait_seconds", "3601", "3600"),
             ("http.trusted_proxies", "10.0.0.0/8, proxy", "10.0.0.0/8, ::1,192.0.2.7"),
         ] {
             let said = refusal(key, bad).unwrap_or_else(|| panic!("{key} = {bad} is accepted"));

@@ -27,6 +27,8 @@ pub enum Topic {
     Modules,
     /// Users, roles, grants or sessions of a schema changed.
     Access,
+    /// The keys of tokens changed.
+    Keys,
 }
 
 /// One message.
@@ -45,6 +47,7 @@ fn parse(payload: &str) -> Option<News> {
         "tenant" => Topic::Tenant,
         "modules" => Topic::Modules,
         "access" => Topic::Access,
+        "keys" => Topic::Keys,
         _ => return None,
     };
     Some(News::Changed(topic, key.to_owned()))

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::json as object;
 
 use super::error::Problem;
-use super::extract::{Reached, SignedIn};
+use super::extract::{Entering, Reached, SignedIn};
 use super::front::Context;
 use super::json::{Json, json};
 use super::metadata::grants;
@@ -59,13 +59,13 @@ pub async fn refresh(
 }
 
 /// `POST /api/v1/auth/logout`: the end of this session.
-pub async fn logout(State(app): State<Arc<App>>, SignedIn { tenant, session }: SignedIn) -> Answer {
+pub async fn logout(State(app): State<Arc<App>>, Entering { tenant, session }: Entering) -> Answer {
     app.sessions.end(&tenant, &session, false).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// `POST /api/v1/auth/logout-all`: the end of all sessions of the caller.
-pub async fn logout_all(State(app): State<Arc<App>>, SignedIn { tenant, session }: SignedIn) -> Answer {
+pub async fn logout_all(State(app): State<Arc<App>>, Entering { tenant, session }: Entering) -> Answer {
     app.sessions.end(&tenant, &session, true).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -97,7 +97,7 @@ pub async fn permissions(State(app): State<Arc<App>>, signed_in: SignedIn) -> An
 }
 
 /// `GET /api/v1/me`
-pub async fn me(SignedIn { tenant, session }: SignedIn) -> Answer {
+pub async fn me(Entering { tenant, session }: Entering) -> Answer {
     let body = object!({
         "object": "user",
         "id": session.user,

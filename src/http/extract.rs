@@ -34,6 +34,14 @@ pub struct SignedIn {
     pub session: Arc<Session>,
 }
 
+/// A user of a tenant, signed in, who may still have to set up his second factor.
+pub struct Entering {
+    /// Where.
+    pub tenant: Arc<Tenant>,
+    /// Who.
+    pub session: Arc<Session>,
+}
+
 /// The right of whoever is signed in to what is his own.
 pub struct Own(pub OwnRight);
 
@@ -160,8 +168,10 @@ impl FromRequestParts<Arc<App>> for Reached {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let token = bearer(&parts.headers).ok().flatten();
-        let claims = token.and_then(|token| app.authenticator.verify(Audience::Tenant, token).ok());
+        let claims = match bearer(&parts.headers).ok().flatten() {
+            Some(token) => app.authenticator.verify(Audience::Tenant, token).await.ok(),
+            None => None,
+        };
         Ok(Self(resolve(parts, app, claims.as_ref()).await?))
     }
 }
@@ -170,10 +180,21 @@ impl FromRequestParts<Arc<App>> for SignedIn {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let claims = bearer(&parts.headers).and_then(|token| {
-            let token = token.ok_or_else(|| unauthenticated("no Authorization header"))?;
-            app.authenticator.verify(Audience::Tenant, token)
-        });
+        let Entering { tenant, session } = Entering::from_request_parts(parts, app).await?;
+        session.ready()?;
+        Ok(Self { tenant, session })
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Entering {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let claims = match bearer(&parts.headers) {
+            Ok(Some(token)) => app.authenticator.verify(Audience::Tenant, token).await,
+            Ok(None) => Err(unauthenticated("no Authorization header")),
+            Err(error) => Err(error),
+        };
         let claims = match claims {
             // Where the host names nobody, a header alone does not choose the tenant.
             Err(error) if context(parts)?.host == Host::Neutral => return Err(error.into()),

@@ -5,6 +5,7 @@ mod activity;
 mod batch;
 mod error;
 mod extract;
+mod factor;
 mod formats;
 mod front;
 mod incoming;

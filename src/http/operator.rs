@@ -32,7 +32,7 @@ pub async fn login(
     Json(credentials): Json<Credentials>,
 ) -> Answer {
     app.limits.operator(context.address)?;
-    Ok(json(StatusCode::OK, &app.authenticator.sign_in_operator(credentials).await?)?)
+    Ok(json(StatusCode::OK, &app.authenticator.sign_in_operator(credentials, context.address).await?)?)
 }
 
 /// `GET /api/v1/me`

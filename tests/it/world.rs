@@ -251,6 +251,13 @@ pub struct User<'w> {
     pub token: String,
 }
 
+impl<'w> User<'w> {
+    /// Somebody who signed in elsewhere.
+    pub fn with_token(world: &'w World, subdomain: &str, token: &str) -> Self {
+        Self { world, subdomain: subdomain.to_owned(), token: token.to_owned() }
+    }
+}
+
 impl User<'_> {
     pub fn request(&self, method: Method, path: &str) -> Request {
         self.world.request(method, &self.subdomain, path).bearer(&self.token)
