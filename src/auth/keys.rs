@@ -2,11 +2,11 @@
 //! signed in.
 
 use std::fmt::Display;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::FutureExt;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 use uuid::Uuid;
 
 use super::sign_in::unix_seconds;
@@ -38,29 +38,27 @@ impl Keys {
         self.ring().sign(claims)
     }
 
-    /// What a token for an audience says. One of a key that is not known here may have the keys read again, for nobody
-    /// more often than once a second: another process signs with a new key before all have heard of it.
+    /// What a token for an audience says. One of a key that is not known here has the keys read again, at most once a
+    /// second: another process signs with a new key before all have heard of it.
     pub async fn verify(&self, audience: Audience, token: &str) -> Result<Claims> {
-        let now = unix_seconds(SystemTime::now());
-        let ring = self.ring();
-        if ring.lacks_key_of(audience, token) && self.may_read() {
-            self.read_again().await.unwrap_or_else(|error| not_read(&error));
-            return self.ring().verify(audience, token, now);
+        if self.ring().lacks_key_of(audience, token) {
+            self.look_for_key_of(audience, token).await;
         }
-        ring.verify(audience, token, now)
+        self.ring().verify(audience, token, unix_seconds(SystemTime::now()))
+    }
+
+    /// Who comes while the keys are being read waits for them.
+    async fn look_for_key_of(&self, audience: Audience, token: &str) {
+        let mut read = self.read.lock().await;
+        if !self.ring().lacks_key_of(audience, token) || read.is_some_and(|at| at.elapsed() < READ_AGAIN) {
+            return;
+        }
+        self.read_again().await.unwrap_or_else(|error| not_read(&error));
+        *read = Some(Instant::now());
     }
 
     fn ring(&self) -> Arc<Keyring> {
         self.ring.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn may_read(&self) -> bool {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let may = read.is_none_or(|at| at.elapsed() >= READ_AGAIN);
-        if may {
-            *read = Some(Instant::now());
-        }
-        may
     }
 
     async fn read_again(&self) -> Result<()> {
