@@ -113,6 +113,32 @@ async fn of_many_who_send_one_code_at_once_one_gets_in() {
 }
 
 #[tokio::test]
+async fn wrong_codes_are_wrong_attempts_and_a_right_password_alone_forgives_none() {
+    let office = Office::open().await;
+    let (world, user) = (&office.world, office.user("sales1").await);
+    let (secret, _) = set_up(&user).await;
+    for _ in 0..7 {
+        assert_eq!(sign_in(world, "sales1", None).send().await.problem(401)["code"], "second_factor_required");
+    }
+    let wrong = || sign_in(world, "sales1", Some("000000"));
+    for n in 1..5 {
+        assert_eq!(wrong().send().await.problem(401)["code"], "invalid_second_factor");
+        assert_eq!(sign_in(world, "sales1", None).send().await.problem(401)["code"], "second_factor_required");
+        assert_eq!(office.text("select wrong::text from sys_attempt").await, n.to_string());
+    }
+    assert_eq!(wrong().send().await.status, 401);
+    office.db.batch_execute("update sys_attempt set free_at = now() + interval '1 hour'").await.unwrap();
+    assert_eq!(sign_in(world, "sales1", None).send().await.status, 429);
+    assert_eq!(
+        sign_in(world, "sales1", Some(&code(&secret, 1))).send().await.problem(429)["code"],
+        "too_many_requests"
+    );
+    office.db.batch_execute("update sys_attempt set free_at = last_at").await.unwrap();
+    sign_in(world, "sales1", Some(&code(&secret, 1))).send().await.ok();
+    assert_eq!(office.text("select count(*)::text from sys_attempt").await, "0");
+}
+
+#[tokio::test]
 async fn recovery_codes_are_good_once_and_new_ones_replace_them() {
     let office = Office::open().await;
     let (world, user) = (&office.world, office.user("sales1").await);
