@@ -50,6 +50,7 @@ impl Authenticator {
             return Err(Error::conflict("The password was changed at the same moment."));
         }
         self.forget_attempt(&tenant.place, &attempt).await?;
-        self.signed_in(tenant.id, session.id, refresh, account.user)
+        let user = User { roles: session.roles.clone(), ..account.user };
+        self.signed_in(tenant.id, session.id, refresh, user)
     }
 }

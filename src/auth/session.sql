@@ -52,5 +52,9 @@ swept as (
     order by expires_at
     limit 100
     for update skip locked))
-select count(*), null::text
+select count(*), (
+  select coalesce(json_agg(r.code order by r.code), '[]')::text
+  from seen s
+  join sys_user_role ur on ur.user_id = s.user_id::uuid
+  join sys_role r on r.id = ur.role_id)
 from made

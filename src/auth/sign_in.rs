@@ -73,6 +73,7 @@ pub struct User {
     /// Last name.
     pub last_name: Option<String>,
     /// Codes of his roles.
+    #[serde(default)]
     pub roles: Vec<String>,
 }
 
@@ -112,6 +113,7 @@ pub struct Operator {
 
 #[derive(Deserialize)]
 pub(super) struct Account {
+    /// Without his roles: what is found before the password is proven is as little as can be, because it takes time.
     #[serde(flatten)]
     pub(super) user: User,
     pub(super) password_hash: String,
@@ -201,7 +203,7 @@ impl Authenticator {
         &self,
         tenant: Uuid,
         place: &Arc<Place>,
-        Opening { account: Account { user, password_hash, .. }, proof, attempt, device }: Opening,
+        Opening { account: Account { mut user, password_hash, .. }, proof, attempt, device }: Opening,
         client: &Client,
     ) -> Result<SignedIn<User>> {
         let (session, refresh) = (Uuid::now_v7(), RefreshToken::generate()?);
@@ -224,9 +226,11 @@ impl Authenticator {
         }
         sql.push(")").push(include_str!("session.sql"));
         let scope = Scope::write(place.clone(), Seat::Owner, Acting::service(), self.database.statement_timeout());
-        if self.database.run(&scope, &sql).await?.count == 0 {
+        let opened = self.database.run(&scope, &sql).await?;
+        if opened.count == 0 {
             return Err(if proof.is_some() { wrong_factor() } else { wrong_credentials() });
         }
+        user.roles = serde_json::from_str(opened.body.as_deref().unwrap_or("[]")).map_err(Error::internal)?;
         let device_token = device.map(Device::into_text);
         Ok(SignedIn { device_token, ..self.signed_in(tenant, session, refresh, user)? })
     }

@@ -280,9 +280,11 @@ async fn an_unknown_account_takes_as_long() {
     .await;
     let outside = world.superuser().await;
     let mut differences = Vec::new();
-    for _ in 0..400 {
+    for round in 0..400 {
         let mut took = [0.0; 2];
-        for (at, mailbox) in ["sales1", "nobody"].into_iter().enumerate() {
+        // Who comes second meets other caches, so they take turns, and each turn counts half.
+        for at in [round % 2, 1 - round % 2] {
+            let mailbox = ["sales1", "nobody"][at];
             let began = Instant::now();
             assert_eq!(attempt(&world, mailbox, "wrong").send().await.status, 401);
             took[at] = began.elapsed().as_secs_f64() * 1e6;
@@ -290,6 +292,7 @@ async fn an_unknown_account_takes_as_long() {
         differences.push(took[0] - took[1]);
         outside.batch_execute("delete from tenant_acme.sys_attempt").await.unwrap();
     }
+    let mut differences: Vec<f64> = differences.chunks(2).map(|both| (both[0] + both[1]) / 2.0).collect();
     differences.sort_by(f64::total_cmp);
     // The 95 % interval of a median, from the ranks of a binomial distribution.
     let (n, half) = (differences.len(), 0.98 * (differences.len() as f64).sqrt());
