@@ -71,7 +71,7 @@ async fn checks(app: &App, estate: &Estate, size: &Size) -> Result<()> {
     for _ in 0..20 {
         let began = Instant::now();
         for _ in 0..size.repeats {
-            let claims = app.authenticator.verify(Audience::Tenant, black_box(&token))?;
+            let claims = app.authenticator.verify(Audience::Tenant, black_box(&token)).await?;
             let tenant = app.tenants.by_subdomain("bench-0").await?.in_service()?;
             let session = app.sessions.get(&tenant, claims.sid, claims.sub).await?;
             let origin = Origin { request_id: "bench".into(), address: [127, 0, 0, 1].into() };
@@ -86,7 +86,7 @@ async fn checks(app: &App, estate: &Estate, size: &Size) -> Result<()> {
         "\ntoken, tenant, session, module, permission, scope: {best:.1?} and no round trip; target {CHECKS_TARGET:?} {verdict}"
     );
 
-    let claims = app.authenticator.verify(Audience::Tenant, &token)?;
+    let claims = app.authenticator.verify(Audience::Tenant, &token).await?;
     let tenant = app.tenants.by_subdomain("bench-0").await?.in_service()?;
     let session = app.sessions.get(&tenant, claims.sid, claims.sub).await?;
     let origin = Origin { request_id: "bench".into(), address: [127, 0, 0, 1].into() };

@@ -48,9 +48,9 @@ language sql stable as $$
   from pg_index i
   cross join unnest(i.indkey::int2[]) with ordinality k(attnum, at)
   join pg_attribute a on a.attrelid = t and a.attnum = k.attnum
-  where i.indrelid = t and i.indisprimary
+  where i.indrelid = t and i.indisprimary and a.attname <> all (insula.audit_secrets(t))
 $$;
-comment on function insula.audit_key_columns(regclass) is 'columns of the primary key';
+comment on function insula.audit_key_columns(regclass) is 'columns of the primary key, but for secret ones';
 
 -- PostgreSQL allows transition tables to triggers of one event only. The arguments: what the rows are called, their key, columns whose
 -- change says nothing, columns whose values are masked.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::{Limits, Sessions};
 use crate::audit::{Refusals, anchor};
 use crate::auth::password::PasswordHasher;
-use crate::auth::{Authenticator, Lives, Post, Signups, load_keyring};
+use crate::auth::{Authenticator, Lives, Patience, Post, Signups, load_keyring};
 use crate::billing::Gate;
 use crate::config::Config;
 use crate::db::seal::SealingKey;
@@ -131,14 +131,14 @@ impl App {
         let mailer = Arc::new(Mailer::new(&config)?);
         let keyring = load_keyring(&database, &config.auth.issuer).await?;
         let hasher = Arc::new(PasswordHasher::new(config.auth.hashing_threads));
-        let lives = Lives::from(&config.auth);
+        let (lives, patience) = (Lives::from(&config.auth), Patience::from(&config.auth));
         let app = Arc::new(Self {
             signups: Signups::new(&config.signup),
             tenants: Tenants::new(database.clone(), &config.cache),
             gate: Gate::new(database.clone(), platform.catalog.clone(), &config.cache),
             sessions: Sessions::new(database.clone(), &platform.catalog.permissions(), &config.cache),
             limits: Limits::new(&config.limits),
-            authenticator: Authenticator::new(database.clone(), keyring, hasher.clone(), lives),
+            authenticator: Authenticator::new(database.clone(), keyring, hasher.clone(), lives, patience),
             refusals: Refusals::new(database.clone()),
             engine: Engine::new(database.clone(), platform.catalog.clone()),
             documents: Documents::new(platform.catalog.clone(), &config.domain),
@@ -155,6 +155,8 @@ impl App {
         tokio::spawn(anchor_audits(app.clone()));
         tokio::spawn(app.post.clone().deliver(app.stop.clone()));
         app.clone().follow_news().await;
+        app.authenticator.keys.catch_up().await?;
+        tokio::spawn(follow_keys(app.clone()));
         Ok(app)
     }
 
@@ -169,6 +171,7 @@ impl App {
             self.gate.hear(&news);
             self.sessions.hear(&news);
             self.post.hear(&news);
+            self.authenticator.keys.hear(&news);
             heard.notify_one();
         }));
         let _ = timeout(limit, hearing.notified()).await;
@@ -185,6 +188,14 @@ impl App {
         self.refusals.flush().await;
         self.stop.cancel();
         self.platform.database.close().await;
+    }
+}
+
+async fn follow_keys(app: Arc<App>) {
+    let lifetime = Duration::from_secs(app.config.cache.seconds);
+    tokio::select! {
+        () = app.stop.cancelled() => {}
+        () = app.authenticator.keys.follow(lifetime) => {}
     }
 }
 

@@ -6,6 +6,9 @@ from (
     u.email,
     u.first_name,
     u.last_name,
+    sys_factor_required() and not exists (
+      select from sys_credential c
+      where c.user_id = u.id and c.totp_confirmed_at is not null) as factor_missing,
     k.permissions as chosen,
     extract(epoch from k.expires_at - now()) as seconds_left,
     extract(epoch from now() - k.last_used_at) as seconds_unused,

@@ -41,6 +41,7 @@ pub struct Right {
 impl Right {
     /// Checks the module, then the permission. The caller's tenant is in service.
     pub async fn to(permission: &str, module: &str, caller: Caller, gate: &Gate) -> Result<Self> {
+        caller.session.ready()?;
         let entitlements = gate.pass(caller.tenant.id, module).await?;
         let right = Self { caller, entitlements };
         right.also(permission, module).map(|()| right)
@@ -109,6 +110,7 @@ pub struct OwnRight(Right);
 impl OwnRight {
     /// `module` keeps what it is about.
     pub async fn new(module: &str, caller: Caller, gate: &Gate) -> Result<Self> {
+        caller.session.ready()?;
         let entitlements = gate.pass(caller.tenant.id, module).await?;
         Ok(Self(Right { caller, entitlements }))
     }

@@ -37,6 +37,20 @@ pub struct Session {
     pub is_key: bool,
     /// The operator who works as the user, if one does.
     pub impersonator: Option<Impersonator>,
+    /// The account wants a second factor of everybody, and this user has none.
+    pub factor_missing: bool,
+}
+
+impl Session {
+    /// Refuses who must set up his second factor first.
+    pub fn ready(&self) -> Result<()> {
+        if !self.factor_missing {
+            return Ok(());
+        }
+        let message = "Your account needs a second factor. Please set it up first.";
+        Err(Error::new(Kind::Forbidden, "second_factor_setup_required", message)
+            .hint("Begin with `POST /api/v1/me/totp`, then confirm it with `POST /api/v1/me/totp/confirm`."))
+    }
 }
 
 /// An operator of the platform who works as a user of a tenant.
@@ -58,6 +72,7 @@ pub(super) struct SessionRow {
     first_name: String,
     last_name: Option<String>,
     roles: Vec<String>,
+    factor_missing: bool,
     seconds_left: f64,
     #[serde(default)]
     impersonator: Option<Impersonator>,
@@ -69,8 +84,8 @@ impl SessionRow {
     }
 
     pub(super) fn into_session(self, id: Uuid, permissions: Permissions, is_key: bool) -> Session {
-        let Self { user, email, first_name, last_name, roles, impersonator, .. } = self;
-        Session { id, user, email, first_name, last_name, roles, permissions, is_key, impersonator }
+        let Self { user, email, first_name, last_name, roles, impersonator, factor_missing, .. } = self;
+        Session { id, user, email, first_name, last_name, roles, permissions, is_key, impersonator, factor_missing }
     }
 }
 

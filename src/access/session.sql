@@ -5,6 +5,9 @@ from (
     u.email,
     u.first_name,
     u.last_name,
+    s.impersonated_by is null and sys_factor_required() and not exists (
+      select from sys_credential c
+      where c.user_id = u.id and c.totp_confirmed_at is not null) as factor_missing,
     extract(epoch from s.expires_at - now()) as seconds_left,
     coalesce((
       select json_agg(r.code order by r.code)

@@ -6,11 +6,8 @@ from (
     u.first_name,
     u.last_name,
     c.password_hash,
-    coalesce((
-      select json_agg(r.code order by r.code)
-      from sys_user_role ur
-      join sys_role r on r.id = ur.role_id
-      where ur.user_id = u.id), '[]') as roles
+    encode(c.totp_sealed, 'hex') as totp_sealed,
+    c.totp_confirmed_at is not null as totp_confirmed
   from sys_user u
   join sys_credential c on c.user_id = u.id
   where u.state = 'active'

@@ -20,10 +20,7 @@ impl Authenticator {
         if new == old {
             return Err(Error::validation().field("#/password", "unchanged", "must be another one"));
         }
-        let account = self.account(&tenant.place, &session.email).await?.ok_or_else(Error::not_found)?;
-        if !self.hasher.verify(old, Some(&account.password_hash)).await? {
-            return Err(Error::validation().field("#/old_password", "wrong_password", "is wrong"));
-        }
+        let (account, attempt) = self.retyped(caller, old, "#/old_password").await?;
         let (hash, refresh) = (self.hasher.hash(new).await?, RefreshToken::generate()?);
         let user = || Value::text(session.user.to_string());
         let mut change = Sql::new("with changed as (update sys_credential set changed_at = now(), password_hash = ");
@@ -46,6 +43,8 @@ impl Authenticator {
         if self.database.run_then(&scope, &change, &end).await?.count == 0 {
             return Err(Error::conflict("The password was changed at the same moment."));
         }
-        self.signed_in(tenant.id, session.id, refresh, account.user)
+        self.forget_attempt(&tenant.place, &attempt).await?;
+        let user = User { roles: session.roles.clone(), ..account.user };
+        self.signed_in(tenant.id, session.id, refresh, user)
     }
 }

@@ -71,7 +71,8 @@ impl Authenticator {
         let life = wanted.life();
         let access_token = self.token(Audience::Tenant, user.id, session, Some(tenant.id), life)?;
         let expires_in = life.as_secs();
-        Ok((session, SignedIn { access_token, token_type: "Bearer", expires_in, refresh_token: None, user }))
+        let (token_type, refresh_token, device_token) = ("Bearer", None, None);
+        Ok((session, SignedIn { access_token, token_type, expires_in, refresh_token, device_token, user }))
     }
 
     async fn whom(&self, tenant: &Tenant, whom: &Whom) -> Result<User> {

@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::sign_in::{Authenticator, Client, SignedIn, User, normal_email};
+use super::factor::{Proof, factor_required, wrong_factor};
+use super::sign_in::{Authenticator, Client, Opening, SignedIn, User, normal_email};
 use super::{policy, secret::Secret};
 use crate::db::{Acting, Scope, Seat};
 use crate::error::{Error, Kind, Result};
@@ -28,6 +29,9 @@ pub struct Acceptance {
 pub struct Replacement {
     token: String,
     password: String,
+    /// A code of the second factor, which a letter does not replace.
+    #[serde(default)]
+    code: Option<String>,
 }
 
 impl Authenticator {
@@ -45,30 +49,49 @@ impl Authenticator {
             sql.push(", ").bind(name.map_or_else(Value::null, |name| Value::text(name.trim())));
         }
         sql.push(")::text");
-        self.enter(tenant, &sql, &email, client).await
+        self.enter(tenant, (&sql, Proof::default()), &email, client).await
     }
 
     /// Notes that somebody forgot his password. What follows from it, and whether anything does, happens later.
     pub async fn forgot_password(&self, tenant: &Tenant, email: &str) -> Result<()> {
         let mut sql = Sql::new("select sys_reset_ask(");
         sql.bind(Value::text(normal_email(email))).push("), null::text");
-        let limit = self.database.statement_timeout();
-        let scope = Scope::write(tenant.place.clone(), Seat::Owner, Acting::service(), limit);
-        self.database.run(&scope, &sql).await?;
+        self.database.run(&self.owner(&tenant.place), &sql).await?;
         Ok(())
     }
 
     /// Gives a user another password in place of the one that he forgot; all his sessions end.
     ///
     /// # Errors
-    /// `validation_failed` for an unfit password, `invalid_link` when the token is no good any more.
+    /// `validation_failed` for an unfit password, `invalid_link` when the token is no good any more; for who has a second
+    /// factor `second_factor_required` without a code, and `invalid_second_factor` with a wrong one, which uses the token up.
     pub async fn reset_password(&self, tenant: &Tenant, form: Replacement, client: &Client) -> Result<SignedIn<User>> {
-        let Replacement { token, password } = form;
+        let Replacement { token, password, code } = form;
         let (email, hash) = self.proven(tenant, "reset", &token, password).await?;
+        // Who was made an owner by an operator has no password yet, and so no factor.
+        let proof = match self.account(&tenant.place, &email).await? {
+            None => Proof::default(),
+            Some(account) => match self.prove_first(tenant, &account, code.as_deref()).await {
+                Err(error) if error.code() == wrong_factor().code() => {
+                    self.void(tenant, &token).await?;
+                    return Err(error);
+                }
+                proof => proof?.ok_or_else(factor_required)?,
+            },
+        };
         let mut sql = Sql::new("select 1::bigint, sys_reset(decode(");
         sql.bind(Value::text(Secret::digest_of(&token))).push(", 'base64'), ").bind(Value::text(hash));
         sql.push(")::text");
-        self.enter(tenant, &sql, &email, client).await
+        self.enter(tenant, (&sql, proof), &email, client).await
+    }
+
+    /// Nobody tries codes by one token.
+    async fn void(&self, tenant: &Tenant, token: &str) -> Result<()> {
+        let mut sql = Sql::new("with gone as (delete from sys_link where token_hash = decode(");
+        sql.bind(Value::text(Secret::digest_of(token)));
+        sql.push(", 'base64') returning 1) select count(*), null::text from gone");
+        self.database.run(&self.owner(&tenant.place), &sql).await?;
+        Ok(())
     }
 
     /// Whose token it is, and the hash of the password, if both are good. The token is not used up yet: who chose an
@@ -89,12 +112,19 @@ impl Authenticator {
     }
 
     /// Uses a token up and signs its owner in.
-    async fn enter(&self, tenant: &Tenant, use_up: &Sql, email: &str, client: &Client) -> Result<SignedIn<User>> {
+    async fn enter(
+        &self,
+        tenant: &Tenant,
+        (use_up, proof): (&Sql, Proof),
+        email: &str,
+        client: &Client,
+    ) -> Result<SignedIn<User>> {
         let acting = Acting::service().on(client.origin.clone());
         let scope = Scope::write(tenant.place.clone(), Seat::Owner, acting, self.database.statement_timeout());
         self.database.run(&scope, use_up).await?.body.ok_or_else(not_good)?;
         let account = self.account(&tenant.place, email).await?.ok_or_else(not_good)?;
-        self.open_session(tenant.id, &tenant.place, account, client).await
+        let opening = Opening { account, proof, attempt: None, device: None };
+        self.open_session(tenant.id, &tenant.place, opening, client).await
     }
 }
 

@@ -1,7 +1,16 @@
 //! Who is calling: passwords, access tokens, sign-in.
 
+/// Attempts to sign in, counted before they are looked at.
+mod attempt;
+
 /// Changing one's own password.
 mod change;
+
+/// Devices that have signed in before.
+mod device;
+
+/// The second factor.
+mod factor;
 
 /// The keys of tokens, kept sealed in the registry.
 mod keys;
@@ -27,6 +36,9 @@ mod secret;
 /// Sign-in of operators.
 mod operator;
 
+/// The second factor of operators.
+mod operator_factor;
+
 /// Password hashing that cannot be used to exhaust the processor.
 pub mod password;
 
@@ -45,11 +57,20 @@ mod threads;
 /// Access tokens: signing and strict verification.
 pub mod token;
 
+/// One-time passwords.
+mod totp;
+
+/// Waits that grow with wrong attempts.
+mod waits;
+
+pub use attempt::Patience;
+pub use factor::Setup;
 pub use impersonate::{Impersonation, Whom};
-pub use keys::load_keyring;
+pub use keys::{load_keyring, rotate_key};
 pub use limit::Signups;
 pub use link::{Acceptance, Replacement};
 pub use operator::{Operator, OperatorRole, operator_create};
+pub use operator_factor::{operator_factor_remove, operator_factor_set};
 pub use post::Post;
 pub use refresh::Lives;
 pub use sign_in::{Authenticator, Client, Credentials, SignedIn, User, is_email, new_owner_sql, normal_email};

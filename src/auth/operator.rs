@@ -2,8 +2,14 @@
 //! signed out or disabled is out at once.
 
 use serde::{Deserialize, Serialize};
+use serde_json::from_str;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::attempt::{Admitted, Attempt};
+use super::device::Device;
+use super::factor::{Proof, factor_required, wrong_factor};
+use super::operator_factor::operator_secret;
 use super::policy;
 use super::refresh::{RefreshToken, digest_of, not_good};
 use super::sign_in::{Authenticator, Client, Credentials, SignedIn, is_email, normal_email, wrong_credentials};
@@ -70,45 +76,134 @@ pub struct Operator {
 }
 
 impl Operator {
-    fn read(row: &tokio_postgres::Row, session: Uuid) -> Result<Self> {
+    fn read(row: &Row, session: Uuid) -> Result<Self> {
         let role = OperatorRole::read(row.get(3))?;
         Ok(Self { id: row.get(0), email: row.get(1), name: row.get(2), role, session })
     }
 }
 
+/// In place of a tenant, where attempts are counted.
+const STAFF: Uuid = Uuid::max();
+
+/// An operator with what he proves himself by.
+struct Account {
+    operator: Operator,
+    password_hash: String,
+    /// The second factor's secret.
+    sealed: Option<Vec<u8>>,
+}
+
 impl Authenticator {
     /// Signs an operator in. An unknown account costs and says the same as a wrong password.
     pub async fn sign_in_operator(&self, credentials: Credentials, client: &Client) -> Result<SignedIn<Operator>> {
-        let sql = "select id, email, name, role, password_hash from public.operators where lower(email) = $1 and state = 'active'";
-        let row = self.database.look_up(sql, &[&normal_email(&credentials.email)]).await?.pop();
-        let hash = row.as_ref().map(|row| row.get::<_, &str>(4));
-        if !self.hasher.verify(credentials.password, hash).await? {
+        let Credentials { email, password, code, device } = credentials;
+        let device = device.and_then(Device::presented);
+        let email = normal_email(&email);
+        let count = async |device: Option<&str>, hold| self.count_operator(&email, device, hold).await;
+        let (turn, admitted, account) = self.admit(STAFF, client.address(), password, device, count).await?;
+        let hash = account.as_ref().map(|account| account.password_hash.as_str());
+        if !self.hasher.verify(turn, hash).await? {
             return Err(wrong_credentials());
         }
-        let row = row.ok_or_else(wrong_credentials)?;
-        let user = Operator::read(&row, Uuid::now_v7())?;
-        let (refresh, proven) = (RefreshToken::generate()?, row.get::<_, &str>(4));
-        let (life, address) = (self.lives.operator.as_secs_f64(), client.address().map(|ip| ip.to_string()));
-        let by = By { name: format!("operator {}", user.email), origin: client.origin.clone() };
+        let account = account.ok_or_else(wrong_credentials)?;
+        let proof = match (&account.sealed, code) {
+            (None, _) => Proof::default(),
+            (Some(sealed), Some(code)) => {
+                let secret = operator_secret(&self.database, sealed, account.operator.id)?;
+                Proof::of(&secret, &code).ok_or_else(wrong_factor)?
+            }
+            (Some(_), None) => {
+                self.forgive(admitted.guess.as_ref());
+                let sql = "select 1 from public.operator_attempt_take_back($1::text::bytea, $2)";
+                self.ask(sql, &[&admitted.attempt.key(), &admitted.attempt.wrong()]).await?;
+                return Err(factor_required());
+            }
+        };
+        let Admitted { attempt, device, guess } = admitted;
+        let device = device.map_or_else(Device::generate, Ok)?;
+        let signed_in = self.conclude_operator(account, &proof, &attempt.key(), device, client).await?;
+        self.forgive(guess.as_ref());
+        Ok(signed_in)
+    }
+
+    /// Counts an attempt, and finds the account: one round trip.
+    async fn count_operator(&self, email: &str, device: Option<&str>, hold: i32) -> Result<(Attempt, Option<Account>)> {
+        let sql = "select o.id, o.email, o.name, o.role, o.password_hash,
+                case when o.totp_confirmed_at is not null then o.totp_sealed end,
+                public.operator_sign_in_count($1, $2::text::bytea, $3, $4, $5)::text
+            from (values ($1)) typed (email)
+            left join public.operators o on lower(o.email) = typed.email and o.state = 'active'";
+        let row = self.ask(sql, &[&email, &device, &hold, &self.patience.free, &self.patience.longest]).await?;
+        let attempt = from_str(row.get(6)).map_err(Error::internal)?;
+        if row.get::<_, Option<Uuid>>(0).is_none() {
+            return Ok((attempt, None));
+        }
+        Ok((
+            attempt,
+            Some(Account {
+                operator: Operator::read(&row, Uuid::now_v7())?,
+                password_hash: row.get(4),
+                sealed: row.get(5),
+            }),
+        ))
+    }
+
+    /// Uses the proof up, forgives the attempt and opens a session. An account that was changed meanwhile proves nothing
+    /// any more.
+    async fn conclude_operator(
+        &self,
+        account: Account,
+        proof: &Proof,
+        key: &str,
+        device: Device,
+        client: &Client,
+    ) -> Result<SignedIn<Operator>> {
+        let Account { operator, password_hash, .. } = account;
+        let by = By { name: format!("operator {}", operator.email), origin: client.origin.clone() };
         let mut tx = self.database.control().await?.begin_by(&by).await?;
+        let sql = "with proven as materialized (select public.operator_prove($1, $2, $3, $4::text::bytea) as proven)
+            select proven, case when proven then public.operator_signed_in($1, $5::text::bytea, $6::text::bytea) end::text
+            from proven";
+        let (id, digest) = (operator.id, device.digest());
+        let proven = tx.query(sql, &[&id, &password_hash, &proof.step, &proof.recovery, &key, &digest]).await?;
+        if !proven[0].get::<_, bool>(0) {
+            return Err(if proof.is_some() { wrong_factor() } else { wrong_credentials() });
+        }
+        let (refresh, life) = (RefreshToken::generate()?, self.lives.operator.as_secs_f64());
+        let (digest, address) = (refresh.digest(), client.address().map(|ip| ip.to_string()));
         let sql = include_str!("operator_session.sql");
-        let digest = refresh.digest();
-        let made =
-            tx.execute(sql, &[&user.id, &proven, &user.session, &life, &client.agent, &address, &digest]).await?;
+        let opened =
+            tx.execute(sql, &[&id, &password_hash, &operator.session, &life, &client.agent, &address, &digest]).await?;
         tx.commit().await?;
-        if made == 0 { Err(wrong_credentials()) } else { self.signed_in_operator(user, refresh) }
+        if opened == 0 {
+            return Err(wrong_credentials());
+        }
+        let device_token = Some(device.into_text());
+        Ok(SignedIn { device_token, ..self.signed_in_operator(operator, refresh)? })
+    }
+
+    async fn ask(&self, sql: &str, values: &[&(dyn tokio_postgres::types::ToSql + Sync)]) -> Result<Row> {
+        let row = self.database.control().await?.query_opt(sql, values).await?;
+        row.ok_or_else(|| Error::internal("a statement that always gives a row gave none"))
     }
 
     fn signed_in_operator(&self, user: Operator, refresh: RefreshToken) -> Result<SignedIn<Operator>> {
         let life = self.lives.access;
         let access_token = self.token(Audience::Operator, user.id, user.session, None, life)?;
         let refresh_token = Some(refresh.into_text());
-        Ok(SignedIn { access_token, token_type: "Bearer", expires_in: life.as_secs(), refresh_token, user })
+        Ok(SignedIn {
+            access_token,
+            token_type: "Bearer",
+            expires_in: life.as_secs(),
+            refresh_token,
+            device_token: None,
+            user,
+        })
     }
 
     /// The operator of a token, asked anew each time.
     pub async fn operator(&self, token: &str) -> Result<Operator> {
-        let claims = self.verify(Audience::Operator, token)?;
+        let claims = self.verify(Audience::Operator, token).await?;
         let sql = "select o.id, o.email, o.name, o.role
             from public.operator_sessions s
             join public.operators o on o.id = s.operator_id
@@ -152,10 +247,11 @@ impl Authenticator {
         if new == old {
             return Err(Error::validation().field("#/password", "unchanged", "must be another one"));
         }
-        let sql = "select password_hash from public.operators where id = $1";
-        let row = self.database.look_up(sql, &[&operator.id]).await?.pop().ok_or_else(Error::not_found)?;
-        let proven: String = row.get(0);
-        if !self.hasher.verify(old, Some(&proven)).await? {
+        let turn = self.hasher.reserve(old)?;
+        let (attempt, account) = self.count_operator(&operator.email, None, 0).await?;
+        attempt.let_through()?;
+        let proven = account.ok_or_else(Error::not_found)?.password_hash;
+        if !self.hasher.verify(turn, Some(&proven)).await? {
             return Err(Error::validation().field("#/old_password", "wrong_password", "is wrong"));
         }
         let (hash, refresh) = (self.hasher.hash(new).await?, RefreshToken::generate()?);
@@ -172,6 +268,7 @@ impl Authenticator {
         let sql =
             "insert into public.operator_refresh_tokens (token_hash, session_id) values (decode($1, 'base64'), $2)";
         tx.execute(sql, &[&refresh.digest(), &operator.session]).await?;
+        tx.execute("delete from public.operator_attempts where key = $1::text::bytea", &[&attempt.key()]).await?;
         tx.commit().await?;
         self.signed_in_operator(operator, refresh)
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use argon2::password_hash::{self, PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, PasswordHash, Version};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::policy::{check_alone, normal, refuse_long};
 use super::threads::Threads;
@@ -35,6 +35,13 @@ pub struct PasswordHasher {
     admitted: Arc<Semaphore>,
 }
 
+/// A password that has a place among the hashes that run or wait.
+#[derive(Debug)]
+pub struct Turn {
+    password: String,
+    place: OwnedSemaphorePermit,
+}
+
 impl PasswordHasher {
     /// At most `threads` hashes at once (0 = one per core) and four times as many waiting.
     pub fn new(threads: usize) -> Self {
@@ -51,29 +58,43 @@ impl PasswordHasher {
     /// `validation_failed` for one that is too short, too long or well known, `too_many_requests` when the queue is full.
     pub async fn hash(&self, password: String) -> Result<String> {
         check_alone(&password)?;
-        self.run(move || argon2().hash_password(normal(&password).as_bytes()).map(|hash| hash.to_string()))
-            .await?
-            .map_err(|error| Error::internal(format!("cannot hash a password: {error}")))
+        self.run(self.place()?, move || {
+            argon2().hash_password(normal(&password).as_bytes()).map(|hash| hash.to_string())
+        })
+        .await?
+        .map_err(|error| Error::internal(format!("cannot hash a password: {error}")))
     }
 
-    /// Whether `password` belongs to `hash`; `None` (no such account) is always false and takes as long.
+    /// A place for a password, taken before anything about the account costs anything.
     ///
     /// # Errors
     /// `validation_failed` for more than 1024 bytes, `too_many_requests` when the queue is full.
-    pub async fn verify(&self, password: String, hash: Option<&str>) -> Result<bool> {
+    pub fn reserve(&self, password: String) -> Result<Turn> {
         refuse_long(&password)?;
+        Ok(Turn { password, place: self.place()? })
+    }
+
+    /// Whether the password belongs to `hash`; `None` (no such account) is always false and takes as long.
+    pub async fn verify(&self, Turn { password, place }: Turn, hash: Option<&str>) -> Result<bool> {
         let known = hash.is_some();
         let hash = hash.unwrap_or(NOBODY).to_owned();
-        match self.run(move || matches(&password, &hash)).await? {
+        match self.run(place, move || matches(&password, &hash)).await? {
             Ok(()) => Ok(known),
             Err(password_hash::Error::PasswordInvalid) => Ok(false),
             Err(error) => Err(Error::internal(format!("cannot check a stored password hash: {error}"))),
         }
     }
 
+    fn place(&self) -> Result<OwnedSemaphorePermit> {
+        Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| too_many())
+    }
+
     /// The permit travels with the work: a caller who goes away frees no place before the processor is free.
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-        let place = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| too_many())?;
+    async fn run<T: Send + 'static>(
+        &self,
+        place: OwnedSemaphorePermit,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
         let work = move || {
             let done = work();
             drop(place);
@@ -103,24 +124,28 @@ mod tests {
 
     use super::*;
 
+    async fn verify(hasher: &PasswordHasher, password: &str, hash: Option<&str>) -> Result<bool> {
+        hasher.verify(hasher.reserve(password.to_owned())?, hash).await
+    }
+
     #[tokio::test]
     async fn the_right_password_alone_is_accepted() {
         let hasher = PasswordHasher::new(0);
         let hash = hasher.hash("correct horse".into()).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
         assert_ne!(hash, hasher.hash("correct horse".into()).await.unwrap());
-        assert!(hasher.verify("correct horse".into(), Some(&hash)).await.unwrap());
-        assert!(!hasher.verify("correct horsf".into(), Some(&hash)).await.unwrap());
-        assert!(!hasher.verify("correct horse".into(), None).await.unwrap());
-        assert!(!hasher.verify(String::new(), Some(&hash)).await.unwrap());
+        assert!(verify(&hasher, "correct horse", Some(&hash)).await.unwrap());
+        assert!(!verify(&hasher, "correct horsf", Some(&hash)).await.unwrap());
+        assert!(!verify(&hasher, "correct horse", None).await.unwrap());
+        assert!(!verify(&hasher, "", Some(&hash)).await.unwrap());
     }
 
     #[tokio::test]
     async fn a_password_is_the_same_one_however_its_letters_are_composed() {
         let hasher = PasswordHasher::new(1);
         let hash = hasher.hash("caf\u{e9} au lait".into()).await.unwrap();
-        assert!(hasher.verify("cafe\u{301} au lait".into(), Some(&hash)).await.unwrap());
-        assert!(!hasher.verify("cafe au lait".into(), Some(&hash)).await.unwrap());
+        assert!(verify(&hasher, "cafe\u{301} au lait", Some(&hash)).await.unwrap());
+        assert!(!verify(&hasher, "cafe au lait", Some(&hash)).await.unwrap());
     }
 
     #[tokio::test]
@@ -142,7 +167,7 @@ mod tests {
             let error = hasher.hash(password).await.unwrap_err();
             assert_eq!((error.code(), &*error.faults()[0].code), ("validation_failed", code));
         }
-        assert_eq!(hasher.verify("x".repeat(1025), None).await.unwrap_err().code(), "validation_failed");
+        assert_eq!(verify(&hasher, &"x".repeat(1025), None).await.unwrap_err().code(), "validation_failed");
         drop(all);
         assert!(hasher.hash("xy".repeat(512)).await.is_ok());
         assert!(hasher.hash("ऩऩऩऩऩऩऩब".into()).await.is_ok());
@@ -154,19 +179,19 @@ mod tests {
         let mut logins = JoinSet::new();
         for _ in 0..8 {
             let hasher = Arc::clone(&hasher);
-            logins.spawn(async move { hasher.verify("correct horse".into(), None).await });
+            logins.spawn(async move { verify(&hasher, "correct horse", None).await });
         }
         let results = logins.join_all().await;
         let refused: Vec<_> = results.into_iter().filter_map(Result::err).collect();
         assert_eq!(refused.len(), 3);
         assert!(refused.iter().all(|error| error.kind() == Kind::TooMany && error.retry_after_hint().is_some()));
-        assert!(!hasher.verify("correct horse".into(), None).await.unwrap());
+        assert!(!verify(&hasher, "correct horse", None).await.unwrap());
     }
 
     #[tokio::test]
     async fn a_caller_who_leaves_frees_no_processor() {
         let hasher = PasswordHasher::new(1);
-        let left = timeout(Duration::from_millis(1), hasher.verify("correct horse".into(), None)).await;
+        let left = timeout(Duration::from_millis(1), verify(&hasher, "correct horse", None)).await;
         assert!(left.is_err());
         assert_eq!(hasher.admitted.available_permits(), 4, "it is still worked on");
         assert!(hasher.hash("correct horse".into()).await.is_ok());
@@ -177,7 +202,7 @@ mod tests {
     async fn a_broken_stored_hash_is_our_fault_and_not_shown() {
         let hasher = PasswordHasher::new(1);
         for broken in ["", "$argon2id$", "$2b$12$abcdefghijklmnopqrstuv", "plain"] {
-            let error = hasher.verify("correct horse".into(), Some(broken)).await.unwrap_err();
+            let error = verify(&hasher, "correct horse", Some(broken)).await.unwrap_err();
             assert_eq!(error.kind(), Kind::Internal, "{broken}");
         }
     }

@@ -7,6 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::attempt::{Admitted, Patience};
+use super::device::Device;
+use super::factor::{Proof, factor_required, wrong_factor};
+use super::keys::Keys;
 use super::password::PasswordHasher;
 use super::refresh::{Lives, RefreshToken};
 use super::token::{Audience, Claims, Keyring};
@@ -23,6 +27,10 @@ pub struct Credentials {
     pub email: String,
     /// The password.
     pub password: String,
+    /// A code of the second factor, or a recovery code.
+    pub code: Option<String>,
+    /// The `device_token` of an earlier sign-in.
+    pub device: Option<String>,
 }
 
 /// Where a sign-in comes from.
@@ -53,6 +61,9 @@ pub struct SignedIn<U> {
     /// Gives the next access token, once; who works as somebody else has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refresh_token: Option<String>,
+    /// For the next sign-in from this device, which then counts wrong attempts for itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_token: Option<String>,
     /// Who signed in.
     pub user: U,
 }
@@ -69,55 +80,92 @@ pub struct User {
     /// Last name.
     pub last_name: Option<String>,
     /// Codes of his roles.
+    #[serde(default)]
     pub roles: Vec<String>,
 }
 
 #[derive(Deserialize)]
 pub(super) struct Account {
+    /// Without his roles: what is found before the password is proven is as little as can be, because it takes time.
     #[serde(flatten)]
     pub(super) user: User,
     pub(super) password_hash: String,
+    /// In hexadecimal.
+    pub(super) totp_sealed: Option<String>,
+    pub(super) totp_confirmed: bool,
+}
+
+/// What opens a session.
+pub(super) struct Opening {
+    pub(super) account: Account,
+    pub(super) proof: Proof,
+    /// Key of the attempt, which is forgiven.
+    pub(super) attempt: Option<String>,
+    pub(super) device: Option<Device>,
 }
 
 /// Signs people in and knows them again.
 pub struct Authenticator {
     pub(super) database: Database,
-    keyring: Keyring,
+    /// The keys of tokens.
+    pub keys: Keys,
     pub(super) hasher: Arc<PasswordHasher>,
     pub(super) lives: Lives,
+    pub(super) patience: Patience,
 }
 
 impl Authenticator {
     /// An authenticator whose tokens and sessions have these lives.
-    pub fn new(database: Database, keyring: Keyring, hasher: Arc<PasswordHasher>, lives: Lives) -> Self {
-        Self { database, keyring, hasher, lives }
+    pub fn new(
+        database: Database,
+        keyring: Keyring,
+        hasher: Arc<PasswordHasher>,
+        lives: Lives,
+        patience: Patience,
+    ) -> Self {
+        let keys = Keys::new(database.clone(), keyring);
+        Self { database, keys, hasher, lives, patience }
     }
 
     /// The claims of a token for an audience.
-    pub fn verify(&self, audience: Audience, token: &str) -> Result<Claims> {
-        self.keyring.verify(audience, token, unix_seconds(SystemTime::now()))
+    pub async fn verify(&self, audience: Audience, token: &str) -> Result<Claims> {
+        self.keys.verify(audience, token).await
     }
 
     /// Signs a tenant's user in. An unknown account costs and says the same as a wrong password.
     pub async fn sign_in(&self, tenant: &Tenant, credentials: Credentials, client: &Client) -> Result<SignedIn<User>> {
-        let account = self.account(&tenant.place, &credentials.email).await?;
+        let Credentials { email, password, code, device } = credentials;
+        let (email, device) = (normal_email(&email), device.and_then(Device::presented));
+        let count = async |device: Option<&str>, hold| self.count_sign_in(&tenant.place, &email, device, hold).await;
+        let (turn, admitted, account) = self.admit(tenant.id, client.address(), password, device, count).await?;
         let hash = account.as_ref().map(|account| account.password_hash.as_str());
-        if !self.hasher.verify(credentials.password, hash).await? {
+        if !self.hasher.verify(turn, hash).await? {
             return Err(wrong_credentials());
         }
         let account = account.ok_or_else(wrong_credentials)?;
-        self.open_session(tenant.id, &tenant.place, account, client).await
+        let Some(proof) = self.prove(tenant.id, &account, code.as_deref())? else {
+            self.forgive(admitted.guess.as_ref());
+            self.take_back_attempt(&tenant.place, &admitted.attempt).await?;
+            return Err(factor_required());
+        };
+        let Admitted { attempt, device, guess } = admitted;
+        let device = device.map_or_else(Device::generate, Ok)?;
+        let opening = Opening { account, proof, attempt: Some(attempt.key()), device: Some(device) };
+        let signed_in = self.open_session(tenant.id, &tenant.place, opening, client).await?;
+        self.forgive(guess.as_ref());
+        Ok(signed_in)
     }
 
     /// Opens a session for a user whose identity is proven otherwise: who signed up just now, a demo.
     pub async fn sign_in_known(&self, tenant: Uuid, place: &Arc<Place>, email: &str) -> Result<SignedIn<User>> {
         let account = self.account(place, email).await?.ok_or_else(Error::not_found)?;
-        self.open_session(tenant, place, account, &Client::default()).await
+        let proof = Proof::default();
+        let opening = Opening { account, proof, attempt: None, device: None };
+        self.open_session(tenant, place, opening, &Client::default()).await
     }
 
     pub(super) async fn account(&self, place: &Arc<Place>, email: &str) -> Result<Option<Account>> {
-        let mut sql = Sql::new(include_str!("account.sql"));
-        sql.bind(Value::text(normal_email(email))).push(") found");
+        let sql = account_sql(&normal_email(email));
         let scope = Scope::read(place.clone(), Seat::Owner, Acting::service(), self.database.statement_timeout());
         let answer = self.database.run(&scope, &sql).await?;
         answer.body.map(|body| serde_json::from_str(&body)).transpose().map_err(Error::internal)
@@ -128,7 +176,7 @@ impl Authenticator {
         &self,
         tenant: Uuid,
         place: &Arc<Place>,
-        Account { user, password_hash }: Account,
+        Opening { account: Account { mut user, password_hash, .. }, proof, attempt, device }: Opening,
         client: &Client,
     ) -> Result<SignedIn<User>> {
         let (session, refresh) = (Uuid::now_v7(), RefreshToken::generate()?);
@@ -140,18 +188,25 @@ impl Authenticator {
             Value::text(self.lives.refresh.min(self.lives.session).as_secs().to_string()),
             optional(client.agent.clone()),
             optional(client.address().map(|ip| ip.to_string())),
+            optional(attempt),
+            optional(device.as_ref().map(Device::digest)),
         ];
-        let mut sql = Sql::new("with input (user_id, password_hash, id, refresh, life, agent, address) as (values (");
-        for (at, value) in input.into_iter().enumerate() {
+        let mut sql =
+            Sql::new("with input (user_id, password_hash, id, refresh, life, agent, address, attempt, device, ");
+        sql.push("step, recovery) as (values (");
+        for (at, value) in input.into_iter().chain(proof.values()).enumerate() {
             sql.push(if at > 0 { ", " } else { "" }).bind(value).push("::text");
         }
         sql.push(")").push(include_str!("session.sql"));
         let acting = Acting::service().on(client.origin.clone());
         let scope = Scope::write(place.clone(), Seat::Owner, acting, self.database.statement_timeout());
-        if self.database.run(&scope, &sql).await?.count == 0 {
-            return Err(wrong_credentials());
+        let opened = self.database.run(&scope, &sql).await?;
+        if opened.count == 0 {
+            return Err(if proof.is_some() { wrong_factor() } else { wrong_credentials() });
         }
-        self.signed_in(tenant, session, refresh, user)
+        user.roles = serde_json::from_str(opened.body.as_deref().unwrap_or("[]")).map_err(Error::internal)?;
+        let device_token = device.map(Device::into_text);
+        Ok(SignedIn { device_token, ..self.signed_in(tenant, session, refresh, user)? })
     }
 
     /// What a user gets who has proven who he is.
@@ -164,7 +219,7 @@ impl Authenticator {
     ) -> Result<SignedIn<User>> {
         let access_token = self.token(Audience::Tenant, user.id, session, Some(tenant), self.lives.access)?;
         let (expires_in, refresh_token) = (self.lives.access.as_secs(), Some(refresh.into_text()));
-        Ok(SignedIn { access_token, token_type: "Bearer", expires_in, refresh_token, user })
+        Ok(SignedIn { access_token, token_type: "Bearer", expires_in, refresh_token, device_token: None, user })
     }
 
     /// An access token that lives as long as `life`.
@@ -178,7 +233,7 @@ impl Authenticator {
     ) -> Result<String> {
         let now = unix_seconds(SystemTime::now());
         let life = i64::try_from(life.as_secs()).map_err(Error::internal)?;
-        self.keyring.sign(&Claims { aud, sub, sid, tid, iat: now, nbf: now, exp: now + life })
+        self.keys.sign(&Claims { aud, sub, sid, tid, iat: now, nbf: now, exp: now + life })
     }
 }
 
@@ -226,10 +281,17 @@ fn optional(text: Option<String>) -> Value {
     text.map_or_else(Value::null, Value::text)
 }
 
+/// Finds an active account that has a password.
+pub(super) fn account_sql(email: &str) -> Sql {
+    let mut sql = Sql::new(include_str!("account.sql"));
+    sql.bind(Value::text(email)).push(") found");
+    sql
+}
+
 pub(super) fn wrong_credentials() -> Error {
     Error::new(Kind::Unauthenticated, "invalid_credentials", "The e-mail address or the password is wrong.")
 }
 
-fn unix_seconds(time: SystemTime) -> i64 {
+pub(super) fn unix_seconds(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

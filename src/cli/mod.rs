@@ -90,9 +90,9 @@ enum Command {
     Module(module::ModuleArgs),
     /// Packs: check, list
     Pack(pack::PackArgs),
-    /// Staff of the platform: create, list, disable, enable, set-role
+    /// Staff of the platform: create, list, disable, enable, set-role, second factor
     Operator(operator::OperatorArgs),
-    /// Encryption keys: generate
+    /// Keys: generate one for encryption, rotate those of tokens
     Key(key::KeyArgs),
     /// Whether what must hold does: audit
     Check(check::CheckArgs),
@@ -176,7 +176,7 @@ async fn run(context: &Context, command: Command) -> Result<Exit> {
         Command::Module(args) => module::run(context, args).await,
         Command::Pack(args) => pack::run(context, args).await,
         Command::Operator(args) => operator::run(context, args).await,
-        Command::Key(args) => key::run(context, args),
+        Command::Key(args) => key::run(context, args).await,
         Command::Check(args) => check::run(context, args).await,
         Command::Config => config::run(context),
         Command::Doctor => doctor::run(context).await,

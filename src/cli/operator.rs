@@ -7,8 +7,9 @@ use super::Exit;
 use super::context::Context;
 use super::output::Mark;
 use super::secret::PasswordArgs;
+use crate::app::open_platform;
 use crate::auth::password::PasswordHasher;
-use crate::auth::{OperatorRole, operator_create, policy};
+use crate::auth::{OperatorRole, operator_create, operator_factor_remove, operator_factor_set, policy};
 use crate::error::{Error, Result};
 use crate::ops::{OperatorChange, OperatorState, operator_change, operator_find, operator_list};
 
@@ -59,6 +60,17 @@ enum OperatorCommand {
         /// What the operator may do from now on
         role: RoleArg,
     },
+    /// Give an operator a second factor, in place of the one that there is, or take it off
+    #[command(
+        before_help = "Examples:\n  insula operator totp ann@example.com\n  insula operator totp ann@example.com --remove"
+    )]
+    Totp {
+        /// E-mail address
+        email: String,
+        /// Take it off
+        #[arg(long)]
+        remove: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -97,6 +109,24 @@ pub(super) async fn run(context: &Context, args: OperatorArgs) -> Result<Exit> {
             if context.out.json() {
                 context.out.document(&json!({ "id": id, "email": email, "name": name, "role": role }))?;
             }
+        }
+        OperatorCommand::Totp { email, remove: true } => {
+            operator_factor_remove(&context.platform().await?.database, &context.by(), &email).await?;
+            context.out.line(Mark::Good, &email, "signs in without a second factor");
+        }
+        OperatorCommand::Totp { email, remove: false } => {
+            let config = context.installation()?;
+            let database = open_platform(&config).await?.database;
+            let (url, codes) = operator_factor_set(&database, &context.by(), &config.domain, &email).await?;
+            if context.out.json() {
+                context.out.document(&json!({ "otpauth_url": url, "recovery_codes": codes }))?;
+            } else {
+                context.out.data(&url)?;
+                codes.iter().try_for_each(|code| context.out.data(code))?;
+            }
+            context.out.note(
+                "The URL is for an authenticator. The codes, each good once, are for who lost it: keep them safe.",
+            );
         }
         OperatorCommand::List => {
             let rows = operator_list(&context.platform().await?.database).await?;

@@ -88,7 +88,8 @@ section!(/// `[database]`
 section!(/// `[encryption]`
     Encryption { key: Secret });
 section!(/// `[auth]`
-    Auth { issuer: String, access_token_seconds: u64, refresh_token_seconds: u64, session_seconds: u64, operator_session_seconds: u64, api_key_days: u32, hashing_threads: usize });
+    Auth { issuer: String, access_token_seconds: u64, refresh_token_seconds: u64, session_seconds: u64, operator_session_seconds: u64, api_key_days: u32, hashing_threads: usize,
+        wrong_per_account: u32, wrong_per_address: u32, wrong_per_tenant: u32, longest_wait_seconds: u32 });
 section!(/// `[mail]`
     Mail { url: Secret, from: String });
 section!(/// `[signup]`
@@ -276,6 +277,12 @@ impl Config {
         if !(1..=3660).contains(&self.auth.api_key_days) {
             return bad("auth.api_key_days", "must be from 1 to 3660");
         }
+        if !(1..=100).contains(&self.auth.wrong_per_account) {
+            return bad("auth.wrong_per_account", "must be from 1 to 100");
+        }
+        if !(1..=3600).contains(&self.auth.longest_wait_seconds) {
+            return bad("auth.longest_wait_seconds", "must be from 1 to 3600");
+        }
         if self.database.tenant_connections == 0 || self.database.bucket_pool == 0 || self.database.control_pool < 2 {
             return bad("database", "needs at least 1 connection per bucket and tenant, and 2 for control");
         }
@@ -320,6 +327,8 @@ mod tests {
             ("auth.operator_session_seconds", "899", "900"),
             ("auth.api_key_days", "0", "1"),
             ("auth.api_key_days", "3661", "3660"),
+            ("auth.wrong_per_account", "0", "1"),
+            ("auth.longest_wait_seconds", "3601", "3600"),
             ("http.trusted_proxies", "10.0.0.0/8, proxy", "10.0.0.0/8, ::1,192.0.2.7"),
         ] {
             let said = refusal(key, bad).unwrap_or_else(|| panic!("{key} = {bad} is accepted"));

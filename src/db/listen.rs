@@ -29,6 +29,8 @@ pub enum Topic {
     Access,
     /// There is something to send in a schema.
     Mail,
+    /// The keys of tokens changed.
+    Keys,
 }
 
 /// One message.
@@ -48,6 +50,7 @@ fn parse(payload: &str) -> Option<News> {
         "modules" => Topic::Modules,
         "access" => Topic::Access,
         "mail" => Topic::Mail,
+        "keys" => Topic::Keys,
         _ => return None,
     };
     Some(News::Changed(topic, key.to_owned()))

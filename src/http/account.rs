@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json as object;
 
 use super::error::Problem;
-use super::extract::Reached;
+use super::extract::{Entering, Reached};
 use super::front::Context;
 use super::json::{Json, json};
 use super::metadata::grants;
@@ -63,13 +63,13 @@ pub async fn refresh(
 }
 
 /// `POST /api/v1/auth/logout`: the end of this session.
-pub async fn logout(State(app): State<Arc<App>>, caller: Caller) -> Answer {
+pub async fn logout(State(app): State<Arc<App>>, Entering(caller): Entering) -> Answer {
     app.sessions.end(&caller, false).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// `POST /api/v1/auth/logout-all`: the end of all sessions of the caller.
-pub async fn logout_all(State(app): State<Arc<App>>, caller: Caller) -> Answer {
+pub async fn logout_all(State(app): State<Arc<App>>, Entering(caller): Entering) -> Answer {
     app.sessions.end(&caller, true).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -103,7 +103,7 @@ pub async fn permissions(State(app): State<Arc<App>>, caller: Caller) -> Answer 
 }
 
 /// `GET /api/v1/me`
-pub async fn me(Caller { tenant, session, .. }: Caller) -> Answer {
+pub async fn me(Entering(Caller { tenant, session, .. }): Entering) -> Answer {
     let body = object!({
         "object": "user",
         "id": session.user,

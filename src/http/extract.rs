@@ -27,6 +27,9 @@ const PEOPLE: &str = "system_admin";
 /// The tenant that a public request means.
 pub struct Reached(pub Arc<Tenant>);
 
+/// A user of a tenant, signed in, who may still have to set up his second factor.
+pub struct Entering(pub Caller);
+
 /// The right of whoever is signed in to what is his own.
 pub struct Own(pub OwnRight);
 
@@ -154,8 +157,10 @@ impl FromRequestParts<Arc<App>> for Reached {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let token = bearer(&parts.headers).ok().flatten();
-        let claims = token.and_then(|token| app.authenticator.verify(Audience::Tenant, token).ok());
+        let claims = match bearer(&parts.headers).ok().flatten() {
+            Some(token) => app.authenticator.verify(Audience::Tenant, token).await.ok(),
+            None => None,
+        };
         Ok(Self(resolve(parts, app, claims.as_ref()).await?))
     }
 }
@@ -164,11 +169,21 @@ impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let Entering(caller) = Entering::from_request_parts(parts, app).await?;
+        caller.session.ready()?;
+        Ok(caller)
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Entering {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let caller = match bearer(&parts.headers) {
-            Ok(Some(token)) if ApiKey::is_one(token) => Self::by_key(parts, app, token).await?,
-            token => Self::by_token(parts, app, token).await?,
+            Ok(Some(token)) if ApiKey::is_one(token) => Caller::by_key(parts, app, token).await?,
+            token => Caller::by_token(parts, app, token).await?,
         };
-        let Self { tenant, session, .. } = &caller;
+        let Caller { tenant, session, .. } = &caller;
         let notes = &context(parts)?.notes;
         if let Some(operator) = &session.impersonator {
             let _ = notes.impersonator.set(operator.email.clone());
@@ -180,16 +195,17 @@ impl FromRequestParts<Arc<App>> for Caller {
             counted(app.limits.tenant(tenant.id), &notes.tenant_standing)?;
         }
         personal::check(parts, session)?;
-        Ok(caller)
+        Ok(Self(caller))
     }
 }
 
 impl Caller {
     async fn by_token(parts: &Parts, app: &App, token: Result<Option<&str>>) -> Result<Self> {
-        let claims = token.and_then(|token| {
-            let token = token.ok_or_else(|| unauthenticated("no Authorization header"))?;
-            app.authenticator.verify(Audience::Tenant, token)
-        });
+        let claims = match token {
+            Ok(Some(token)) => app.authenticator.verify(Audience::Tenant, token).await,
+            Ok(None) => Err(unauthenticated("no Authorization header")),
+            Err(error) => Err(error),
+        };
         let claims = match claims {
             // Where the host names nobody, a header alone does not choose the tenant.
             Err(error) if context(parts)?.host == Host::Neutral => return Err(error),

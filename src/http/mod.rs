@@ -6,6 +6,7 @@ mod api_keys;
 mod batch;
 mod error;
 mod extract;
+mod factor;
 mod formats;
 mod front;
 mod impersonations;

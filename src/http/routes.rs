@@ -11,7 +11,8 @@ use super::error::Problem;
 use super::front::remember_route;
 use super::metadata::{Face, OperatorFace, TenantFace};
 use super::{
-    account, batch, impersonations, links, metadata, operations, operator, operators, pages, resources, roles, writes,
+    account, batch, factor, impersonations, links, metadata, operations, operator, operators, pages, resources, roles,
+    writes,
 };
 use crate::app::App;
 use crate::error::{Error, Kind};
@@ -78,6 +79,11 @@ pub fn tenant_routes() -> Vec<Route> {
         route(Method::POST, "/api/v1/auth/logout-all", SignedIn, post(account::logout_all)),
         route(Method::GET, "/api/v1/me", SignedIn, get(account::me)),
         route(Method::POST, "/api/v1/me/password", SignedIn, post(account::change_password)),
+        route(Method::GET, "/api/v1/me/totp", SignedIn, get(factor::state)),
+        route(Method::POST, "/api/v1/me/totp", SignedIn, post(factor::begin)),
+        route(Method::DELETE, "/api/v1/me/totp", SignedIn, delete(factor::remove)),
+        route(Method::POST, "/api/v1/me/totp/confirm", SignedIn, post(factor::confirm)),
+        route(Method::POST, "/api/v1/me/totp/recovery-codes", SignedIn, post(factor::renew)),
         route(Method::GET, "/api/v1/me/permissions", SignedIn, get(account::permissions)),
         route(Method::GET, "/api/v1/modules", SignedIn, get(account::modules)),
         route(Method::GET, "/api/v1", SignedIn, get(metadata::directory)),

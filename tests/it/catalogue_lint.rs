@@ -185,7 +185,7 @@ async fn rows_with_a_scope_are_guarded_and_no_view_goes_round_it() {
 async fn what_proves_who_somebody_is_cannot_be_read_or_written_by_tenants() {
     let superuser = demo().await.superuser().await;
     let secret = "select t.role_name || ' may ' || p || ' ' || c from public.tenants t,
-        unnest(array['sys_credential', 'sys_session', 'sys_api_key', 'sys_api_key_digest', 'sys_mail', 'sys_link', 'sys_place']) c, unnest(array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger']) p
+        unnest(array['sys_credential', 'sys_session', 'sys_api_key', 'sys_api_key_digest', 'sys_mail', 'sys_link', 'sys_place', 'sys_refresh_token', 'sys_recovery_code', 'sys_device', 'sys_attempt']) c, unnest(array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger']) p
         where (c, p) not in (('sys_session', 'select'), ('sys_api_key', 'select'))
           and case when p in ('delete', 'truncate', 'trigger') then has_table_privilege(t.role_name, t.schema_name || '.' || c, p)
             else has_any_column_privilege(t.role_name, t.schema_name || '.' || c, p) end";

@@ -36,11 +36,16 @@ const DOCUMENTS: [&str; 7] = [
     "GET /problems/{code}",
 ];
 /// Tenant routes that need no right besides being signed in.
-const RIGHTLESS: [&str; 7] = [
+const RIGHTLESS: [&str; 12] = [
     "GET /api/v1",
     "GET /api/v1/me",
     "GET /api/v1/me/permissions",
     "GET /api/v1/modules",
+    "GET /api/v1/me/totp",
+    "POST /api/v1/me/totp",
+    "DELETE /api/v1/me/totp",
+    "POST /api/v1/me/totp/confirm",
+    "POST /api/v1/me/totp/recovery-codes",
     "POST /api/v1/me/password",
     "POST /api/v1/auth/logout",
     "POST /api/v1/auth/logout-all",
@@ -63,9 +68,11 @@ struct Operation {
 }
 
 impl Operation {
-    /// Signing out works for everybody, once, and a password wants a body; the stories of sessions tell.
+    /// Signing out works for everybody, once, and passwords and codes want a body; the stories of sessions and of the
+    /// second factor tell.
     fn leaves_signed_in(&self) -> bool {
-        !self.path.contains("/auth/logout") && !self.path.ends_with("/me/password")
+        let of_factor = self.path.contains("/me/totp") && self.method != Method::GET;
+        !self.path.contains("/auth/logout") && !self.path.ends_with("/me/password") && !of_factor
     }
 
     fn new(route: &Route, path: String, module: &str, permission: &str, offered: bool) -> Self {

@@ -140,6 +140,29 @@ async fn a_revoked_session_and_a_disabled_user_are_out_in_the_other_process() {
 }
 
 #[tokio::test]
+async fn a_second_factor_that_the_account_wants_is_wanted_by_the_other_process() {
+    let pair = Pair::new().await;
+    let user = pair.warm().await;
+    let setting = "'security.require_second_factor'";
+    let factor = |sealed: &str, since: &str| {
+        format!("update tenant_acme.sys_credential set totp_sealed = {sealed}, totp_confirmed_at = {since}")
+    };
+
+    pair.by_hand(&format!("insert into tenant_acme.sys_setting (key, value) values ({setting}, 'true')")).await;
+    pair.second.obeys(&user, 403, "second_factor_setup_required").await;
+    pair.by_hand(&factor("'x'", "now()")).await;
+    pair.second.obeys(&user, 200, "").await;
+    pair.by_hand(&factor("null", "null")).await;
+    pair.second.obeys(&user, 403, "second_factor_setup_required").await;
+    pair.by_hand(&format!("update tenant_acme.sys_setting set value = 'false' where key = {setting}")).await;
+    pair.second.obeys(&user, 200, "").await;
+    pair.by_hand(&format!("update tenant_acme.sys_setting set value = 'true' where key = {setting}")).await;
+    pair.second.obeys(&user, 403, "second_factor_setup_required").await;
+    pair.by_hand(&format!("delete from tenant_acme.sys_setting where key = {setting}")).await;
+    pair.second.obeys(&user, 200, "").await;
+}
+
+#[tokio::test]
 async fn what_was_said_while_nobody_listened_is_caught_up_with() {
     let pair = Pair::new().await;
     let user = pair.warm().await;

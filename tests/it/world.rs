@@ -268,6 +268,13 @@ pub struct User<'w> {
     pub token: String,
 }
 
+impl<'w> User<'w> {
+    /// Somebody who signed in elsewhere.
+    pub fn with_token(world: &'w World, subdomain: &str, token: &str) -> Self {
+        Self { world, subdomain: subdomain.to_owned(), token: token.to_owned() }
+    }
+}
+
 impl User<'_> {
     pub fn world(&self) -> &World {
         self.world

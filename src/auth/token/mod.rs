@@ -26,6 +26,9 @@ const MAX_LIFE: i64 = 24 * 60 * 60;
 /// RFC 7518 section 3.2: a key is at least as long as the hash.
 const MIN_SECRET_BYTES: usize = 32;
 
+/// `{"alg":"HS256","kid":`, encoded: how all our headers begin.
+const HEADER_START: &str = "eyJhbGciOiJIUzI1NiIsImtpZCI6";
+
 /// Whom a token is for. Each audience has keys of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
@@ -129,7 +132,7 @@ pub struct Key {
     pub audience: Audience,
     /// At least 32 random bytes.
     pub secret: Vec<u8>,
-    /// A retired key still verifies and no longer signs.
+    /// A retired key still verifies, as long as what it signed lives, and no longer signs.
     pub retired: bool,
 }
 
@@ -218,6 +221,19 @@ impl Keyring {
     /// [`unauthenticated`]: the same for all causes, the cause is in the private context.
     pub fn verify(&self, audience: Audience, token: &str, now: i64) -> Result<Claims> {
         self.check(audience, token, now).map_err(unauthenticated)
+    }
+
+    /// Whose `iss` the tokens bear.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Whether `token` looks like one of ours, signed with a key that is not here.
+    pub fn lacks_key_of(&self, audience: Audience, token: &str) -> bool {
+        let header = token.split('.').next().unwrap_or_default();
+        header.starts_with(HEADER_START)
+            && token.len() <= MAX_TOKEN_BYTES
+            && !self.keys(audience).by_header.contains_key(header)
     }
 
     fn check(&self, audience: Audience, token: &str, now: i64) -> Result<Claims, &'static str> {

@@ -15,7 +15,7 @@ use super::Exit;
 use super::context::{Context, DEV_FOLDER};
 use super::serve::Addresses;
 use crate::app::open_platform;
-use crate::auth::{Authenticator, Lives, load_keyring, password::PasswordHasher};
+use crate::auth::{Authenticator, Lives, Patience, load_keyring, password::PasswordHasher};
 use crate::config::variable;
 use crate::db::server::{Binaries, erase, find_binaries};
 use crate::error::{Error, Result};
@@ -86,7 +86,7 @@ async fn token(context: &Context, folder: &Path, subdomain: &str, user: Option<&
     let email = user_email(&platform.database, &tenant.place, user).await?;
     let keyring = load_keyring(&platform.database, &config.auth.issuer).await?;
     let (hasher, lives) = (PasswordHasher::new(1).into(), Lives::from(&config.auth));
-    let authenticator = Authenticator::new(platform.database, keyring, hasher, lives);
+    let authenticator = Authenticator::new(platform.database, keyring, hasher, lives, Patience::from(&config.auth));
     let signed_in = authenticator.sign_in_known(tenant.id, &tenant.place, &email).await?;
     if context.out.json() {
         let token =

@@ -183,6 +183,10 @@ fn schemas() -> Vec<(&'static str, Value)> {
                 "properties": {
                     "email": { "type": "string", "examples": ["owner@example.com"] },
                     "password": { "type": "string", "format": "password", "examples": ["correct horse battery staple"] },
+                    "code": { "type": ["string", "null"], "examples": ["123456"],
+                        "description": "Of the second factor, or a recovery code; needed where one is on." },
+                    "device": { "type": ["string", "null"], "examples": ["insula_dt_…"],
+                        "description": "The `device_token` of an earlier sign-in: wrong attempts of others do not make this device wait." },
                 },
                 "required": ["email", "password"], "additionalProperties": false,
             }),
@@ -206,6 +210,7 @@ fn schemas() -> Vec<(&'static str, Value)> {
                     "access_token": { "type": "string", "examples": ["eyJhbGciOi…"] },
                     "token_type": { "const": "Bearer" },
                     "expires_in": { "type": "integer", "description": "Seconds.", "examples": [900] },
+                    "device_token": { "type": "string", "description": "After a sign-in: to be sent as `device` with the next one." },
                     "refresh_token": { "type": "string", "description": "Gives the next tokens, once; none while working as somebody else." },
                 },
                 "required": ["access_token", "token_type", "expires_in"],

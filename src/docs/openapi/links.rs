@@ -73,9 +73,13 @@ fn forgot_password() -> Operation {
 }
 
 fn reset_password() -> Operation {
-    let fields = json!({ "token": token(), "password": password() });
+    let code = json!({ "type": ["string", "null"], "examples": ["123456"] });
+    let fields = json!({ "token": token(), "password": password(), "code": code });
     Operation::public(ACCOUNT, "auth.reset_password", "Choose another password")
-        .about("With the token of the newest letter, once, within 30 minutes. All sessions of the account end.")
+        .about(
+            "With the token of the newest letter, once, within 30 minutes. All sessions and API keys of the account end. \
+             Who has a second factor sends a `code` of it too; a wrong one uses the token up.",
+        )
         .body(body(fields, &["token", "password"]))
         .answer(200, "Signed in anew.", platform::with_user(schema("User")))
         .problems(&[401, 403, 404])

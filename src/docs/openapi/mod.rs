@@ -1,6 +1,7 @@
 //! OpenAPI 3.1, made from the route table and the catalogue for one reader: only what he may call.
 
 mod components;
+mod factor;
 mod filters;
 mod links;
 mod operation;
@@ -89,6 +90,9 @@ fn describe(world: &World<'_>, reader: &Reader, endpoint: &Endpoint, components:
     }
     match reader {
         Reader::User(grants) => {
+            if let Some(operation) = factor::describe(endpoint) {
+                return vec![Placed::new(endpoint, endpoint.path.to_owned(), operation)];
+            }
             if let Some(operation) = roles::describe(grants, endpoint) {
                 return vec![Placed::new(endpoint, endpoint.path.to_owned(), operation)];
             }

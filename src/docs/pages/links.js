@@ -5,6 +5,7 @@ form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const body = Object.fromEntries(new FormData(form));
   if (form.dataset.token) body.token = token;
+  if (!body.code) delete body.code;
   form.querySelector("button").disabled = true;
   said.textContent = "";
   try {
@@ -15,6 +16,7 @@ form.addEventListener("submit", async (event) => {
     });
     const told = await answer.json();
     form.hidden = answer.ok;
+    if (told.code === "second_factor_required") form.elements.code.parentElement.hidden = false;
     const faults = (told.errors || []).map((fault) => fault.pointer.slice(2).replace("_", " ") + " " + fault.detail);
     said.textContent = answer.ok ? form.dataset.done : faults.join("; ") || told.detail;
   } catch {

@@ -22,6 +22,11 @@ struct Page {
 
 const PASSWORD: &str = "<label>Password, at least 8 characters\
      <input type=\"password\" name=\"password\" autocomplete=\"new-password\" minlength=\"8\" required autofocus></label>";
+/// Shown to who turns out to have a second factor.
+const NEW_PASSWORD: &str = "<label>Password, at least 8 characters\
+     <input type=\"password\" name=\"password\" autocomplete=\"new-password\" minlength=\"8\" required autofocus></label>\
+     <label hidden>Code of your authenticator, or a recovery code\
+     <input name=\"code\" autocomplete=\"one-time-code\" maxlength=\"40\"></label>";
 const EMAIL: &str = "<label>E-mail address\
      <input type=\"email\" name=\"email\" autocomplete=\"username\" required autofocus></label>";
 
@@ -39,7 +44,7 @@ pub fn link(path: &str) -> Option<String> {
         "reset-password" => Page {
             title: "Another password",
             lead: "Choose another password. Wherever you are signed in, you will be signed out.",
-            field: PASSWORD,
+            field: NEW_PASSWORD,
             button: "Change it",
             token: true,
             done: "Changed. From now on sign in with this password.",

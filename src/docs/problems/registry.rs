@@ -59,6 +59,20 @@ pub const PROBLEMS: &[Problem] = &[
     ),
     problem(
         401,
+        "second_factor_required",
+        "The password is right, and the account has a second factor.",
+        "Send the same request with a `code`: six digits of the authenticator, or a recovery code.",
+        "A code of the second factor is needed too.",
+    ),
+    problem(
+        401,
+        "invalid_second_factor",
+        "The code does not belong to this moment, was used before, or is no recovery code that is left.",
+        "Wait for the next code of the authenticator. After many failures sign-in pauses for a while.",
+        "The code is wrong, or was used already.",
+    ),
+    problem(
+        401,
         "invalid_refresh_token",
         "The refresh token was used before, has expired, or never was one.",
         "Sign in again. If you did not use it twice, somebody else had it: all tokens of that session are void now.",
@@ -77,6 +91,13 @@ pub const PROBLEMS: &[Problem] = &[
         "You are signed in, and your roles do not allow this.",
         "`hint` names the permission that is needed; an administrator of your account can grant it to one of your roles.",
         "Your role does not allow this.",
+    ),
+    problem(
+        403,
+        "second_factor_setup_required",
+        "Your account wants a second factor of everybody, and you have none yet. Until then you can set it up and sign out.",
+        "`POST /api/v1/me/totp` begins, `POST /api/v1/me/totp/confirm` ends it; then everything answers again.",
+        "Your account needs a second factor. Please set it up first.",
     ),
     problem(
         403,
@@ -147,6 +168,27 @@ pub const PROBLEMS: &[Problem] = &[
         "The request contradicts what is stored: a value is used already, another record needs this one, or somebody else changed it at the same moment.",
         "`errors` names the fields. When there is a `Retry-After` header, the same request may succeed after it.",
         "email is already used.",
+    ),
+    problem(
+        409,
+        "second_factor_on",
+        "You have a second factor already.",
+        "Take it off first, with your password and a code: `DELETE /api/v1/me/totp`.",
+        "The second factor is on already.",
+    ),
+    problem(
+        409,
+        "second_factor_off",
+        "You have no second factor.",
+        "Set one up with `POST /api/v1/me/totp`.",
+        "The second factor is off.",
+    ),
+    problem(
+        409,
+        "second_factor_not_begun",
+        "There is no second factor to confirm.",
+        "Begin with `POST /api/v1/me/totp`.",
+        "No second factor is being set up.",
     ),
     problem(
         409,
@@ -228,7 +270,7 @@ pub const PROBLEMS: &[Problem] = &[
     problem(
         429,
         "too_many_requests",
-        "There were more requests, or more sign-in attempts, than allowed.",
+        "There were more requests, or more wrong passwords and codes, than allowed.",
         "Wait as long as `Retry-After` says. Keep an eye on the `RateLimit` header to stay below.",
         "Too many requests of this account at once.",
     ),
@@ -358,5 +400,6 @@ pub const FAULTS: &[Fault] = &[
     fault("unknown_preference", "the preference is not known or cannot be honoured here"),
     fault("unknown_reference", "the value does not name an existing record"),
     fault("unknown_scope", "nothing can be seen that far, or no module asks whose rows these are"),
+    fault("wrong_code", "the code of the second factor does not belong to this moment, or was used already"),
     fault("wrong_password", "the password is not the present one"),
 ];
