@@ -2,33 +2,31 @@
 -- are chained: each hash covers its entry and the hash before it (after Schneier and Kelsey, "Secure Audit Logs to Support Computer
 -- Forensics", 1999). Every tenant has a chain of its own in its schema; here stand what all chains share, and the chain of the platform.
 
-create function insula.audit_link(hash bytea, head bytea, content text) returns bytea
-language sql immutable parallel safe as $$
-  select sha256(coalesce(hash, head) || convert_to(content, 'UTF8'))
-$$;
-comment on function insula.audit_link(bytea, bytea, text) is 'the hash of an entry: of the hash before it, at first that of the head, and its content';
-
-create aggregate insula.audit_chain (bytea, text) (sfunc = insula.audit_link, stype = bytea);
-comment on aggregate insula.audit_chain (bytea, text) is 'the hashes of entries one after the other, as a window function';
-
 create function insula.audit_text(t timestamptz) returns text
 language sql stable parallel safe as $$
   select to_char(t at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
 $$;
 comment on function insula.audit_text(timestamptz) is 'a moment as it stands in the content of an entry, whatever the settings of the session';
 
+-- in PL/pgSQL, whose plans are kept: these are called for every changed row
 create function insula.audit_key(r jsonb, key text[]) returns text
-language sql immutable parallel safe as $$
-  select string_agg(r ->> k.name, '/' order by k.at) from unnest(key) with ordinality k(name, at)
-$$;
+language plpgsql immutable parallel safe as $$
+begin
+  if cardinality(key) = 1 then
+    return r ->> key[1];
+  end if;
+  return (select string_agg(r ->> k.name, '/' order by k.at) from unnest(key) with ordinality k(name, at));
+end $$;
 comment on function insula.audit_key(jsonb, text[]) is 'the key of a row as text; one of several columns is joined by /';
 
 create function insula.audit_fields(this jsonb, other jsonb, ignored text[], secret text[]) returns jsonb
-language sql immutable parallel safe as $$
-  select coalesce(jsonb_object_agg(f.key, case when f.key = any (secret) and f.value <> 'null' then '"***"'::jsonb else f.value end), '{}')
-  from jsonb_each(this) f
-  where f.key <> all (ignored) and case when other is null then f.value <> 'null' else other -> f.key is distinct from f.value end
-$$;
+language plpgsql immutable parallel safe as $$
+begin
+  return (
+    select coalesce(jsonb_object_agg(f.key, case when f.key = any (secret) and f.value <> 'null' then '"***"'::jsonb else f.value end), '{}')
+    from jsonb_each(this) f
+    where f.key <> all (ignored) and case when other is null then f.value <> 'null' else other -> f.key is distinct from f.value end);
+end $$;
 comment on function insula.audit_fields(jsonb, jsonb, text[], text[])
   is 'the fields in which a row differs from another, or all that hold something; secrets are masked';
 
@@ -83,8 +81,6 @@ end $$;
 comment on function insula.audit_guard() is 'before update, delete, truncate: an entry changes once, when it is numbered and chained';
 
 grant execute on function
-  insula.audit_link(bytea, bytea, text),
-  insula.audit_chain(bytea, text),
   insula.audit_text(timestamptz),
   insula.audit_key(jsonb, text[]),
   insula.audit_fields(jsonb, jsonb, text[], text[]),
@@ -109,7 +105,6 @@ create table public.audit_events (
   address     inet default nullif(split_part(current_setting('app.origin', true), ' ', 2), '')::inet,
   line        bigint not null,
   hash        bytea,
-  constraint audit_events_pk primary key (id),
   constraint audit_events_seq_unique unique (seq),
   constraint audit_events_sealed check ((seq is null) = (hash is null))
 );
@@ -151,20 +146,17 @@ create function public.audit_seal() returns trigger
 language plpgsql set search_path = public, insula, pg_temp as $$
 declare
   head public.audit_head;
+  e record;
 begin
-  if not exists (select from audit_events where seq is null) then
-    return null;
-  end if;
   select * into head from audit_head for update;
-  with numbered as (
-    select e.*, head.seq + row_number() over (order by e.id) as number from audit_events e where e.seq is null),
-  linked as (
-    select n.id, n.number, audit_chain(head.hash, jsonb_build_array(n.number, audit_text(n.at), n.actor, n.action, n.object_type,
-      n.object_id, n.before, n.after, n.request_id, host(n.address))::text) over (order by n.number) as hash
-    from numbered n),
-  sealed as (
-    update audit_events e set seq = l.number, hash = l.hash from linked l where e.id = l.id returning e.seq, e.hash)
-  update audit_head h set seq = last.seq, hash = last.hash from (select s.seq, s.hash from sealed s order by s.seq desc limit 1) last;
+  for e in select ctid as place, * from audit_events where seq is null order by id loop
+    head.seq := head.seq + 1;
+    head.hash := sha256(head.hash || convert_to(jsonb_build_array(head.seq, audit_text(e.at), e.actor, e.action, e.object_type, e.object_id,
+      e.before, e.after, e.request_id, host(e.address))::text, 'UTF8'));
+    update audit_events set seq = head.seq, hash = head.hash where ctid = e.place;
+  end loop;
+  -- what another statement of the transaction made was numbered with that of the first
+  update audit_head set seq = head.seq, hash = head.hash where seq <> head.seq;
   return null;
 end $$;
 comment on function public.audit_seal() is 'at the end of a transaction: numbers its entries and chains them';

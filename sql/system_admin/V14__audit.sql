@@ -17,7 +17,6 @@ create table sys_audit_event (
   address inet default nullif(split_part(current_setting('app.origin', true), ' ', 2), '')::inet,
   line bigint not null,
   hash bytea,
-  constraint sys_audit_event_pk primary key (id),
   constraint sys_audit_event_seq unique (seq),
   constraint sys_audit_event_sealed check ((seq is null) = (hash is null))
 );
@@ -33,7 +32,6 @@ comment on column sys_audit_event.after is 'the changed fields as they are; all 
 comment on column sys_audit_event.line is 'place among the entries of one statement; the first asks for the sealing';
 comment on column sys_audit_event.hash is 'covers this entry and the hash before it';
 create index sys_audit_event_object on sys_audit_event (object_type, object_id);
-create index sys_audit_event_actor on sys_audit_event (actor_id, seq);
 create index sys_audit_event_at on sys_audit_event using brin (at);
 create index sys_audit_event_open on sys_audit_event (id) where seq is null;
 
@@ -56,20 +54,17 @@ create function sys_audit_seal() returns trigger
 language plpgsql security definer set search_path from current as $$
 declare
   head sys_audit_head;
+  e record;
 begin
-  if not exists (select from sys_audit_event where seq is null) then
-    return null;
-  end if;
   select * into head from sys_audit_head for update;
-  with numbered as (
-    select e.*, head.seq + row_number() over (order by e.id) as number from sys_audit_event e where e.seq is null),
-  linked as (
-    select n.id, n.number, audit_chain(head.hash, jsonb_build_array(n.number, audit_text(n.at), n.actor_id, n.impersonator, n.action,
-      n.through, n.object_type, n.object_id, n.before, n.after, n.request_id, host(n.address))::text) over (order by n.number) as hash
-    from numbered n),
-  sealed as (
-    update sys_audit_event e set seq = l.number, hash = l.hash from linked l where e.id = l.id returning e.seq, e.hash)
-  update sys_audit_head h set seq = last.seq, hash = last.hash from (select s.seq, s.hash from sealed s order by s.seq desc limit 1) last;
+  for e in select ctid as place, * from sys_audit_event where seq is null order by id loop
+    head.seq := head.seq + 1;
+    head.hash := sha256(head.hash || convert_to(jsonb_build_array(head.seq, audit_text(e.at), e.actor_id, e.impersonator, e.action,
+      e.through, e.object_type, e.object_id, e.before, e.after, e.request_id, host(e.address))::text, 'UTF8'));
+    update sys_audit_event set seq = head.seq, hash = head.hash where ctid = e.place;
+  end loop;
+  -- what another statement of the transaction made was numbered with that of the first
+  update sys_audit_head set seq = head.seq, hash = head.hash where seq <> head.seq;
   return null;
 end $$;
 comment on function sys_audit_seal()

@@ -143,11 +143,13 @@ async fn it_is_append_only_and_shows_where_somebody_tampered_with_it() {
     assert_eq!(check(&office.world, &["--tenant", "acme"]).await, (0, json!(null)));
     let last: i64 = office.text("select max(seq)::text from sys_audit_event").await.parse().unwrap();
     let middle = last / 2;
-    let rewrite = "update sys_audit_event e set hash = l.hash from (
-          select seq, audit_chain(sha256('tenant_acme'), jsonb_build_array(seq, audit_text(at), actor_id, impersonator, action, through,
-            object_type, object_id, before, after, request_id, host(address))::text) over (order by seq) as hash
-          from sys_audit_event) l where l.seq = e.seq;
-        update sys_audit_head set hash = e.hash from sys_audit_event e where e.seq = sys_audit_head.seq";
+    let rewrite = "do $$ declare h bytea := sha256('tenant_acme'); e record; begin
+          for e in select * from sys_audit_event order by seq loop
+            h := sha256(h || convert_to(jsonb_build_array(e.seq, audit_text(e.at), e.actor_id, e.impersonator, e.action, e.through,
+              e.object_type, e.object_id, e.before, e.after, e.request_id, host(e.address))::text, 'UTF8'));
+            update sys_audit_event set hash = h where seq = e.seq;
+          end loop;
+          update sys_audit_head set hash = h; end $$";
     for (tampering, seq, damage) in [
         (format!("update sys_audit_event set after = '{{}}' where seq = {middle}"), middle, "changed"),
         (format!("update sys_audit_event set at = at + interval '1 us' where seq = {middle}"), middle, "changed"),
