@@ -40,7 +40,7 @@ use scope::SessionDefaults;
 pub use scope::{Acting, BucketId, By, Origin, Place, Scope, Seat};
 pub use stream::Rows;
 pub use transaction::{Control, Transaction};
-pub use work::{ATTEMPTS, Ending, Halt, Open, Step};
+pub use work::{ATTEMPTS, Ending, Halt, Open, Step, step_aside};
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};

@@ -60,7 +60,13 @@ pub struct Halt {
 
 /// How often work is begun that others get in the way of: all who write in a tenant meet at the end of its audit, and
 /// under REPEATABLE READ only the first of those who meet gets through.
-pub const ATTEMPTS: usize = 6;
+pub const ATTEMPTS: usize = 20;
+
+/// A moment's rest before work is begun again, so that not the same meet.
+pub async fn step_aside() {
+    let most_us = 10_000;
+    tokio::time::sleep(Duration::from_micros(uuid::Uuid::new_v4().as_u64_pair().0 % most_us)).await;
+}
 
 impl Halt {
     fn at(step: usize, failure: impl Into<Failure>) -> Self {
@@ -92,7 +98,7 @@ impl Database {
         let work = tokio::spawn(async move {
             for _ in 1..ATTEMPTS {
                 match this.whole(&scope, &steps, ending).await {
-                    Err(halt) if halt.is_retryable() => {}
+                    Err(halt) if halt.is_retryable() => step_aside().await,
                     other => return other,
                 }
             }

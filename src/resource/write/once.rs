@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::super::run::Engine;
 use super::{Plan, Reply};
 use crate::access::Right;
-use crate::db::{ATTEMPTS, Answer, Ending, Failure, Halt, Open, Scope, Step, Stop};
+use crate::db::{ATTEMPTS, Answer, Ending, Failure, Halt, Open, Scope, Step, Stop, step_aside};
 use crate::error::{Error, Kind, Public, Result};
 use crate::sql::{Sql, Value};
 
@@ -122,6 +122,7 @@ impl Engine {
             let mut attempt = this.attempt(&right, &plan, &claim).await;
             for _ in 1..ATTEMPTS {
                 let Attempt::Overtaken(_) = attempt else { break };
+                step_aside().await;
                 attempt = this.attempt(&right, &plan, &claim).await;
             }
             match attempt {
