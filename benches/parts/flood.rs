@@ -5,7 +5,7 @@ use futures_util::future::try_join_all;
 use insula::error::{Error, Result};
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::load::{Round, ask, connect};
+use super::load::{Round, ask, connect, exchange};
 use super::servers::DOMAIN;
 
 /// Connections that guess passwords, each from an address of its own.
@@ -87,15 +87,15 @@ pub async fn sign_ins(port: u16, duration: Duration) -> Result<Answers> {
                 "POST /api/v1/auth/login HTTP/1.1\r\nHost: bench-0.{DOMAIN}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
                 body.len()
             );
-            match ask(&mut stream, request.as_bytes(), &mut answer, b"401").await {
-                Ok(()) => answers.wrong += 1,
-                Err(_) if answer.starts_with(b"HTTP/1.1 429") => {
+            exchange(&mut stream, request.as_bytes(), &mut answer).await.map_err(Error::internal)?;
+            match answer.get(9..12) {
+                Some(b"401") => answers.wrong += 1,
+                Some(b"429") => {
                     answers.slowed += 1;
-                    // A refused client that does not wait is only its own processor's load here.
+                    // The load of refused clients that ask again at once would be this program's, on the same processors.
                     tokio::time::sleep(Duration::from_millis(10)).await;
-                    stream = from(port, number).await?;
                 }
-                Err(error) => return Err(Error::internal(error)),
+                _ => return Err(Error::internal(String::from_utf8_lossy(&answer).into_owned())),
             }
         }
         Ok::<_, Error>(answers)

@@ -56,8 +56,17 @@ pub async fn connect(port: u16) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// One request and its whole answer, which must have this status and a length.
+/// One request and its whole answer, which must have this status.
 pub async fn ask(stream: &mut TcpStream, request: &[u8], answer: &mut Vec<u8>, status: &[u8]) -> io::Result<()> {
+    exchange(stream, request, answer).await?;
+    match answer.get(9..12) == Some(status) {
+        true => Ok(()),
+        false => Err(io::Error::other(String::from_utf8_lossy(answer).into_owned())),
+    }
+}
+
+/// One request and its whole answer, which must have a length.
+pub async fn exchange(stream: &mut TcpStream, request: &[u8], answer: &mut Vec<u8>) -> io::Result<()> {
     stream.write_all(request).await?;
     answer.clear();
     loop {
@@ -65,9 +74,6 @@ pub async fn ask(stream: &mut TcpStream, request: &[u8], answer: &mut Vec<u8>, s
             return Err(ErrorKind::UnexpectedEof.into());
         }
         let Some(head) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
-        if answer.get(9..12) != Some(status) {
-            return Err(io::Error::other(String::from_utf8_lossy(answer).into_owned()));
-        }
         let missing = (head + 4 + length(&answer[..head])?).saturating_sub(answer.len());
         if missing > 0 {
             let have = answer.len();

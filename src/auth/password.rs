@@ -43,10 +43,10 @@ pub struct Turn {
 }
 
 impl PasswordHasher {
-    /// At most `threads` hashes at once (0 = one per core) and four times as many waiting.
+    /// At most `threads` hashes at once (0 = half the cores) and four times as many waiting.
     pub fn new(threads: usize) -> Self {
         let threads = match threads {
-            0 => available_parallelism().map_or(1, usize::from),
+            0 => available_parallelism().map_or(1, usize::from).div_ceil(2),
             threads => threads,
         };
         Self { threads: Threads::new(threads), admitted: Arc::new(Semaphore::new(threads * (1 + WAITING_PER_THREAD))) }
