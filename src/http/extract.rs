@@ -3,15 +3,15 @@
 use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
 
-use axum::extract::{FromRequestParts, Path, RawPathParams};
+use axum::extract::FromRequestParts;
 use axum::http::header::{ALLOW, AUTHORIZATION, IF_MATCH, IF_NONE_MATCH, USER_AGENT};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use serde::de::DeserializeOwned;
 
 use super::error::Problem;
 use super::front::Context;
+use super::path::path;
 use super::personal;
 use crate::access::{ApiKey, Caller, Excess, OwnRight, Right, Standing, Taken};
 use crate::app::App;
@@ -74,9 +74,6 @@ pub struct AllowedReport {
     /// The report.
     pub report: Arc<Report>,
 }
-
-/// Parts of the path; what is not UTF-8 is refused as a problem.
-pub struct InPath<T>(pub T);
 
 /// A verb as a type.
 pub trait OnResource: Send + Sync {
@@ -246,16 +243,6 @@ impl FromRequestParts<Arc<App>> for Own {
     }
 }
 
-async fn path(parts: &mut Parts, name: &str) -> Result<String> {
-    let names = RawPathParams::from_request_parts(parts, &()).await.map_err(|_| not_utf8())?;
-    let value = names.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_owned());
-    value.ok_or_else(|| Error::internal(format!("the route has no {name}")))
-}
-
-fn not_utf8() -> Error {
-    Error::malformed("The path is not valid UTF-8.")
-}
-
 fn resource(app: &App, name: &str) -> Result<Arc<Resource>> {
     let catalog = app.engine.catalog();
     catalog.resource(name).cloned().ok_or_else(|| {
@@ -370,15 +357,6 @@ impl FromRequestParts<Arc<App>> for AllowedReport {
         let report = app.engine.catalog().report(&name).cloned().ok_or_else(Error::not_found)?;
         let right = caller.right(app, &report.module, &report.permission).await?;
         Ok(Self { right, report })
-    }
-}
-
-impl<T: DeserializeOwned + Send> FromRequestParts<Arc<App>> for InPath<T> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let parsed = Path::from_request_parts(parts, app).await;
-        parsed.map(|Path(found)| Self(found)).map_err(|_| not_utf8().into())
     }
 }
 

@@ -11,9 +11,9 @@ use serde_json::json as object;
 use uuid::Uuid;
 
 use super::error::Problem;
-use super::extract::InPath;
 use super::json::{Json, json};
 use super::operator::find;
+use super::path::InPath;
 use super::staff::TenantAdmin;
 use crate::app::App;
 use crate::auth::{Impersonation, Whom};

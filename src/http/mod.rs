@@ -19,6 +19,7 @@ mod operator;
 mod operators;
 mod ops_port;
 mod pages;
+mod path;
 mod peer;
 mod personal;
 mod resources;

@@ -15,11 +15,12 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::error::Problem;
-use super::extract::{InPath, Own};
+use super::extract::Own;
 use super::json::json_text;
+use super::path::Id;
 use crate::access::OwnRight;
 use crate::app::App;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::resource::Place;
 
 /// How often progress is looked for.
@@ -27,27 +28,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long one listener is told: no longer than any answer about his rights is trusted. He may come again.
 const LONGEST: Duration = Duration::from_secs(300);
 
-fn key(text: &str) -> Result<Uuid> {
-    text.parse().map_err(|_| Error::not_found())
-}
-
 /// `GET /api/v1/operations/{id}`: one of the caller's own.
-pub async fn operation(
-    State(app): State<Arc<App>>,
-    Own(right): Own,
-    InPath(id): InPath<String>,
-) -> Result<Response, Problem> {
-    Ok(json_text(StatusCode::OK, app.engine.operation(&right, key(&id)?).await?))
+pub async fn operation(State(app): State<Arc<App>>, Own(right): Own, Id(id): Id) -> Result<Response, Problem> {
+    Ok(json_text(StatusCode::OK, app.engine.operation(&right, id).await?))
 }
 
 /// `GET /api/v1/operations/{id}/events`: the operation whenever it changed, until its end, as Server-Sent Events (HTML
 /// Living Standard, 9.2). An event is named after the state.
-pub async fn events(
-    State(app): State<Arc<App>>,
-    Own(right): Own,
-    InPath(id): InPath<String>,
-) -> Result<Response, Problem> {
-    let id = key(&id)?;
+pub async fn events(State(app): State<Arc<App>>, Own(right): Own, Id(id): Id) -> Result<Response, Problem> {
     let first = app.engine.operation(&right, id).await?;
     let place = app.engine.follow(&right)?;
     let until = Instant::now() + LONGEST;

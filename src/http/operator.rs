@@ -12,8 +12,8 @@ use serde_json::json as object;
 use uuid::Uuid;
 
 use super::error::Problem;
-use super::extract::InPath;
 use super::json::{Json, json};
+use super::path::InPath;
 use super::staff::{Staff, TenantAdmin};
 use crate::app::App;
 use crate::auth::policy;

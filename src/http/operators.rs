@@ -14,9 +14,9 @@ use uuid::Uuid;
 
 use super::account::{Change, Refresh};
 use super::error::Problem;
-use super::extract::InPath;
 use super::front::Context;
 use super::json::{Json, json};
+use super::path::Id;
 use super::staff::{PlatformOwner, Staff};
 use crate::app::App;
 use crate::auth::{Client, Credentials, OperatorRole, operator_create, policy};
@@ -84,8 +84,8 @@ pub async fn list(State(app): State<Arc<App>>, _: Staff) -> Answer {
 }
 
 /// `GET /api/v1/operators/{id}`
-pub async fn get(State(app): State<Arc<App>>, _: Staff, InPath(id): InPath<String>) -> Answer {
-    show(&app, StatusCode::OK, key(&id)?).await
+pub async fn get(State(app): State<Arc<App>>, _: Staff, Id(id): Id) -> Answer {
+    show(&app, StatusCode::OK, id).await
 }
 
 /// A new operator.
@@ -118,18 +118,13 @@ pub async fn create(
 pub async fn update(
     State(app): State<Arc<App>>,
     PlatformOwner(owner, by): PlatformOwner,
-    InPath(id): InPath<String>,
+    Id(id): Id,
     Json(change): Json<OperatorChange>,
 ) -> Answer {
-    let id = key(&id)?;
     operator_change(&app.platform.database, &by, Some(owner.id), id, &change).await?;
     show(&app, StatusCode::OK, id).await
 }
 
 async fn show(app: &App, status: StatusCode, id: Uuid) -> Answer {
     Ok(json(status, &operator_show(&app.platform.database, id).await?)?)
-}
-
-fn key(text: &str) -> Result<Uuid> {
-    text.parse().map_err(|_| Error::not_found())
 }

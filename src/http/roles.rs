@@ -10,12 +10,11 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json as object;
-use uuid::Uuid;
 
 use super::error::Problem;
-use super::extract::InPath;
 use super::json::{Json, json};
 use super::metadata::grants as grants_of;
+use super::path::Id;
 use crate::access::{Caller, Reaches, Right, RoleGrants};
 use crate::app::App;
 use crate::docs::{self, Grants};
@@ -44,8 +43,8 @@ impl FromRequestParts<Arc<App>> for ManagesRoles {
 }
 
 /// `GET /api/v1/roles/{id}/grants`
-pub async fn grants(State(app): State<Arc<App>>, caller: ManagesRoles, InPath(id): InPath<String>) -> Answer {
-    let found = RoleGrants::of(&app.platform.database, &caller.right, key(&id)?).await?;
+pub async fn grants(State(app): State<Arc<App>>, caller: ManagesRoles, Id(id): Id) -> Answer {
+    let found = RoleGrants::of(&app.platform.database, &caller.right, id).await?;
     Ok(shown(&app, &caller, &found)?)
 }
 
@@ -63,17 +62,13 @@ pub struct Wanted {
 pub async fn set_grants(
     State(app): State<Arc<App>>,
     caller: ManagesRoles,
-    InPath(id): InPath<String>,
+    Id(id): Id,
     Json(Wanted { grants, scopes }): Json<Wanted>,
 ) -> Answer {
     check_codes(Error::validation(), app.engine.catalog(), "#/grants", &grants).if_any()?;
     let grants = Reaches::among(&app.engine.catalog().permissions()).narrow(&grants, &scopes)?;
-    let made = RoleGrants::set(&app.platform.database, &caller.right, key(&id)?, &grants).await?;
+    let made = RoleGrants::set(&app.platform.database, &caller.right, id, &grants).await?;
     Ok(shown(&app, &caller, &made)?)
-}
-
-fn key(text: &str) -> Result<Uuid> {
-    text.parse().map_err(|_| Error::not_found())
 }
 
 fn shown(app: &App, caller: &ManagesRoles, found: &RoleGrants) -> Result<Response> {

@@ -1,6 +1,7 @@
 //! OpenAPI 3.1, made from the route table and the catalogue for one reader: only what he may call.
 
 mod components;
+mod documents;
 mod factor;
 mod filters;
 mod links;
@@ -85,7 +86,10 @@ pub fn document(world: &World<'_>, reader: &Reader, endpoints: &[Endpoint]) -> V
 
 /// Every endpoint has a description, or the comparison of the documents with the route table fails.
 fn describe(world: &World<'_>, reader: &Reader, endpoint: &Endpoint, components: &mut Components) -> Vec<Placed> {
-    if let Some(operation) = platform::describe(reader, endpoint).or_else(|| links::describe(reader, endpoint)) {
+    let general = platform::describe(reader, endpoint)
+        .or_else(|| links::describe(reader, endpoint))
+        .or_else(|| documents::describe(endpoint));
+    if let Some(operation) = general {
         return vec![Placed::new(endpoint, endpoint.path.to_owned(), operation)];
     }
     match reader {
