@@ -192,6 +192,7 @@ async fn refusals_and_failed_sign_ins_are_in_it() {
     sales.get("/api/v1/users").await.problem(403);
     office.world.app.refusals.flush().await;
     let failed = entries(&owner, "action=eq.sign_in_failed").await;
+    assert!(failed.iter().all(|entry| entry["impersonator"].is_null()));
     let times: i64 = failed.iter().map(|entry| entry["after"]["times"].as_i64().unwrap()).sum();
     assert_eq!(
         (times, &failed[0]["after"]["email"], &failed[0]["actor_id"]),
@@ -206,6 +207,23 @@ async fn refusals_and_failed_sign_ins_are_in_it() {
     sales.get(EVENTS).await.problem(403);
     let elsewhere = office.world.user("techstart", "owner").await;
     assert!(entries(&elsewhere, "action=eq.refused").await.is_empty());
+}
+
+#[tokio::test]
+async fn nobody_hides_his_guesses_and_those_of_others() {
+    let office = Office::open().await;
+    let owner = office.user("owner").await;
+    let guess = async |email: &str| {
+        let guess = json!({ "email": email, "password": "a wrong password" });
+        office.world.request(Method::POST, "acme", "/api/v1/auth/login").json(&guess).send().await.problem(401);
+    };
+    guess("owner@acme.test").await;
+    guess("\0nobody\0@acme.test").await;
+    office.world.app.refusals.flush().await;
+    let failed = entries(&owner, "action=eq.sign_in_failed").await;
+    let mut emails: Vec<&str> = failed.iter().map(|entry| entry["after"]["email"].as_str().unwrap()).collect();
+    emails.sort_unstable();
+    assert_eq!(emails, ["nobody@acme.test", "owner@acme.test"]);
 }
 
 #[tokio::test]
