@@ -77,6 +77,15 @@ async fn a_letter_does_not_replace_the_factor() {
     }
     sign_in(world, "sales1", Some(&recovery[0])).send().await.ok();
     office.db.batch_execute("update sys_mail set created_at = created_at - interval '61 minutes'").await.unwrap();
+    let seen = code(&secret, 1);
+    let here = sign_in(world, "sales1", Some(&seen)).send().await.ok();
+    for used in [&*seen, &recovery[0]] {
+        assert_eq!(reset(&link().await, Some(used)).await.problem(401)["code"], "invalid_second_factor");
+    }
+    let still_in = world.request(Method::GET, "acme", "/api/v1/me").bearer(here["access_token"].as_str().unwrap());
+    assert_eq!(still_in.status().await, 200, "a code that was used replaces no password");
+    time_passes(&office).await;
+    office.db.batch_execute("update sys_mail set created_at = created_at - interval '61 minutes'").await.unwrap();
     let token = link().await;
     let signed_in = reset(&token, Some(&code(&secret, 0))).await.ok();
     assert_eq!(signed_in["user"]["email"], email);
