@@ -328,3 +328,21 @@ async fn operators_have_one_too() {
     insula(&world, &["operator", "totp", "operator@insula.test", "--remove"]).await;
     login(None).await.ok();
 }
+
+#[tokio::test]
+async fn an_operator_who_forgot_his_password_gets_another_and_need_not_wait() {
+    let world = World::new().await;
+    let login = async |password: &str| {
+        let credentials = json!({ "email": "operator@insula.test", "password": password });
+        world.request(Method::POST, "admin", "/api/v1/auth/login").json(&credentials).send().await
+    };
+    let (there, new) = (world.staff().await, "seven green bottles");
+    while login("is it this one?").await.status != 429 {}
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), new).unwrap();
+    let path = file.path().to_str().unwrap();
+    insula(&world, &["operator", "set-password", "operator@insula.test", "--password-file", path]).await;
+    login(new).await.ok();
+    assert_eq!(there.get("/api/v1/me").await.status, 401, "whoever knew the old one is out");
+    login(DEMO_PASSWORD).await.problem(401);
+}
