@@ -239,7 +239,8 @@ impl Line<'_> {
 }
 
 impl Line<'_> {
-    /// What the audit says of a refusal: somebody who is known may not do this, or has not proven who he is.
+    /// What the audit says of a refusal: somebody who is known may not do this, or has not proven who he is. Whoever comes
+    /// too often is counted and not named, so that a flood of names fills no audit.
     fn refusal(&self, error: &Error, route: &str) -> Option<Refusal> {
         let (actor, subject) = (self.notes.actor.get().copied(), self.notes.subject.get().cloned());
         let action = match (error.kind(), &actor, &subject) {
@@ -248,6 +249,7 @@ impl Line<'_> {
             _ => return None,
         };
         let (route, path) = (format!("{} {route}", self.method), self.path.chars().take(LONGEST_PATH).collect());
+        let subject = subject.filter(|_| error.kind() != Kind::TooMany);
         let impersonator = self.notes.impersonator.get().map(|operator| operator.id);
         Some(Refusal { action, actor, impersonator, subject, route, path, code: error.code().to_owned() })
     }

@@ -227,6 +227,26 @@ async fn nobody_hides_his_guesses_and_those_of_others() {
 }
 
 #[tokio::test]
+async fn a_flood_of_names_fills_no_audit() {
+    let world = World::with(|mut config| {
+        config.limits.sign_in_per_minute = 3;
+        config
+    })
+    .await;
+    let flood = (0..50).map(|n| {
+        let guess = json!({ "email": format!("nobody{n}@acme.test"), "password": "a wrong password" });
+        world.request(Method::POST, "acme", "/api/v1/auth/login").json(&guess).send()
+    });
+    join_all(flood).await;
+    world.app.refusals.flush().await;
+    let sql = "select count(*), sum((after ->> 'times')::bigint)::bigint
+        from tenant_acme.sys_audit_event where action = 'sign_in_failed'";
+    let row = world.superuser().await.query_one(sql, &[]).await.unwrap();
+    let (entries, times) = (row.get::<_, i64>(0), row.get::<_, i64>(1));
+    assert!(entries < 20 && times == 50, "{entries} entries say {times} times");
+}
+
+#[tokio::test]
 async fn the_platform_has_one_too() {
     let office = Office::open().await;
     let (world, staff) = (&office.world, office.world.staff().await);
