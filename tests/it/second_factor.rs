@@ -58,6 +58,9 @@ async fn a_letter_does_not_replace_the_factor() {
     let office = Office::open().await;
     let (world, email) = (&office.world, "sales1@acme.test");
     let (secret, recovery) = set_up(&office.user("sales1").await).await;
+    let acme = world.app.tenants.by_subdomain("acme").await.unwrap();
+    let known = world.app.authenticator.sign_in_known(acme.id, &acme.place, email).await.err().unwrap();
+    assert_eq!(known.code(), "second_factor_required", "`insula dev token` says what is missing");
     time_passes(&office).await;
     let link = async || {
         forgot(world, email).await;
