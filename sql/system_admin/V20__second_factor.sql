@@ -23,6 +23,8 @@ comment on table sys_recovery_code is 'SHA-256 of codes in place of the second f
 create trigger zz_access_factor after update of totp_confirmed_at on sys_credential
   for each statement execute function access_changed();
 
+-- what somebody wrote under this key before it meant anything keeps nobody from the newest version
+delete from sys_setting where key = 'security.require_second_factor' and jsonb_typeof(value) <> 'boolean';
 alter table sys_setting add constraint sys_setting_require_second_factor
   check (key <> 'security.require_second_factor' or jsonb_typeof(value) = 'boolean');
 comment on constraint sys_setting_require_second_factor on sys_setting is 'must be true or false';

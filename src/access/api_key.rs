@@ -142,6 +142,13 @@ pub(super) fn families(permissions: &BTreeSet<String>) -> Vec<String> {
     all.into_iter().filter(|family| !NAMED_ONLY.contains(family)).map(|family| format!("{family}.*")).collect()
 }
 
+/// What was chosen of what the user holds, and whatever narrows what he sees: a key that leaves that out would see more.
+fn within(chosen: impl Iterator<Item = String>, held: &Permissions, narrowing: &[String]) -> Permissions {
+    let both = Permissions::new(chosen).meet(held);
+    let narrowed = narrowing.iter().filter(|code| held.allow(code));
+    Permissions::new(both.codes().iter().chain(narrowed).cloned())
+}
+
 impl Sessions {
     /// Whom a key acts for, and within which rights: those chosen for it that its user has too. Keys that are none are
     /// counted by address, so that nobody looks for one.
@@ -182,7 +189,7 @@ impl Sessions {
         let everything = row.chosen.iter().any(|code| code == "*");
         let named = row.chosen.into_iter().filter(|code| code != "*");
         let chosen = named.chain(self.families.iter().filter(|_| everything).cloned());
-        let permissions = Permissions::new(chosen).meet(&Permissions::new(row.held));
+        let permissions = within(chosen, &Permissions::new(row.held), &self.narrowing);
         let wait = NOTED_EVERY.as_secs_f64() - row.seconds_unused.unwrap_or(f64::MAX);
         let note_at = self.now() + Duration::from_secs_f64(wait.max(0.0));
         let note_at = AtomicU64::new(milliseconds(note_at));
@@ -232,6 +239,19 @@ mod tests {
         assert!(ApiKey::is_one(&text) && text.len() < LONGEST, "{text}");
         let (begin, secret) = text.split_at(BEGIN.len() + prefix.len());
         assert_eq!((begin, secret.len()), (&*format!("{BEGIN}{prefix}"), 1 + 43));
+    }
+
+    #[test]
+    fn a_key_sees_no_further_than_its_user() {
+        let narrowing = ["customers.scope.own".to_owned()];
+        let key = |chosen: &str, held: &[&str]| {
+            let held = Permissions::new(held.iter().map(|&code| code.to_owned()));
+            within([chosen.to_owned()].into_iter(), &held, &narrowing).joined()
+        };
+        let narrowed = "customers.scope.own,customers.view";
+        assert_eq!(&*key("customers.view", &["customers.view", "customers.scope.own"]), narrowed);
+        assert_eq!(&*key("customers.view", &["customers.*"]), narrowed);
+        assert_eq!(&*key("customers.view", &["customers.view", "deals.view"]), "customers.view");
     }
 
     #[test]

@@ -161,7 +161,8 @@ impl Limiter {
         let debt = owed + interval;
         let standing = |debt: u64| Standing {
             quota: self.quota,
-            remaining: u32::try_from((WINDOW_NS - debt) / interval).unwrap_or(u32::MAX),
+            // Who comes with an earlier time than another, who was served first, owes more than there is.
+            remaining: u32::try_from(WINDOW_NS.saturating_sub(debt) / interval).unwrap_or(u32::MAX),
             reset_seconds: debt.div_ceil(1_000_000_000),
         };
         if debt > WINDOW_NS {
@@ -226,6 +227,13 @@ mod tests {
         let standing = limiter.take(1, 22 * SECOND).unwrap().unwrap();
         assert_eq!(standing, Standing { quota: 3, remaining: 0, reset_seconds: 59 });
         assert_eq!(limiter.take(1, 200 * SECOND).unwrap().unwrap().remaining, 2, "all is paid off");
+    }
+
+    #[test]
+    fn who_read_the_clock_before_another_and_comes_after_him_is_refused_like_all() {
+        let limiter = Limiter::new(3);
+        (0..3).for_each(|_| assert!(limiter.take(1, 2 * SECOND).is_ok()));
+        assert_eq!(limiter.take(1, SECOND).unwrap_err().standing.remaining, 0);
     }
 
     #[test]

@@ -12,6 +12,11 @@ use crate::error::{Error, Result};
 const LEVELS: [&str; 3] = ["own", "team", "all"];
 const MARK: &str = ".scope.";
 
+/// Those among permission codes without which a user sees more.
+pub(super) fn narrowing(codes: &BTreeSet<String>) -> Vec<String> {
+    codes.iter().filter(|code| code.split_once(MARK).is_some_and(|(_, level)| level == "own")).cloned().collect()
+}
+
 /// The levels that there are codes for, by family.
 pub struct Reaches<'a>(BTreeMap<&'a str, BTreeSet<&'a str>>);
 

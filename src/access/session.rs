@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::api_key::{KeyKey, KnownKey, families};
 use super::permission::Permissions;
+use super::reach::narrowing;
 use super::right::Caller;
 use crate::config;
 use crate::db::{Acting, Database, News, Place, Scope, Seat, Topic};
@@ -118,6 +119,8 @@ pub struct Sessions {
     pub(super) keys: Cache<KeyKey, Arc<KnownKey>>,
     /// What `*` means for a key.
     pub(super) families: Vec<String>,
+    /// Permissions by which a user sees less.
+    pub(super) narrowing: Vec<String>,
     pub(super) began: Instant,
 }
 
@@ -126,7 +129,8 @@ impl Sessions {
     pub fn new(database: Database, permissions: &BTreeSet<String>, settings: &config::Cache) -> Self {
         let lifetime = Duration::from_secs(settings.seconds);
         let (cache, keys) = (Cache::new(lifetime, settings.capacity), Cache::new(lifetime, settings.capacity));
-        Self { database, cache, keys, families: families(permissions), began: Instant::now() }
+        let (families, narrowing) = (families(permissions), narrowing(permissions));
+        Self { database, cache, keys, families, narrowing, began: Instant::now() }
     }
 
     /// The session of an accepted token, unless it ended or its user was disabled.

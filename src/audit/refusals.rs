@@ -24,6 +24,8 @@ pub struct Refusal {
     pub action: &'static str,
     /// Who was refused, if he was signed in.
     pub actor: Option<Uuid>,
+    /// The operator who worked as him, if one did.
+    pub impersonator: Option<Uuid>,
     /// Who he said he was, when he signed in.
     pub subject: Option<String>,
     /// Method and route.
@@ -34,10 +36,9 @@ pub struct Refusal {
     pub code: String,
 }
 
-const ROW: &str =
-    "actor_id uuid, action text, object_type text, object_id text, after jsonb, request_id text, address inet";
-const TENANT: &str = "insert into sys_audit_event (line, actor_id, action, object_type, object_id, after, request_id, address)
-    select row_number() over (), r.actor_id, r.action, r.object_type, r.object_id, jsonb_strip_nulls(r.after), r.request_id, r.address";
+const ROW: &str = "actor_id uuid, impersonator text, action text, object_type text, object_id text, after jsonb, request_id text, address inet";
+const TENANT: &str = "insert into sys_audit_event (line, actor_id, impersonator, action, object_type, object_id, after, request_id, address)
+    select row_number() over (), r.actor_id, r.impersonator, r.action, r.object_type, r.object_id, jsonb_strip_nulls(r.after), r.request_id, r.address";
 const PLATFORM: &str = "insert into public.audit_events (line, actor, action, object_type, object_id, after, request_id, address)
     select row_number() over (), coalesce(r.actor_id::text, 'nobody'), r.action, r.object_type, r.object_id, jsonb_strip_nulls(r.after), r.request_id, r.address";
 
@@ -52,6 +53,7 @@ pub struct Refusals(mpsc::Sender<Message>);
 #[derive(Serialize)]
 struct Row<'a> {
     actor_id: Option<Uuid>,
+    impersonator: Option<Uuid>,
     action: &'a str,
     object_type: &'a str,
     object_id: &'a str,
@@ -134,6 +136,7 @@ async fn enter(database: &Database, place: Option<&Arc<Place>>, refusals: &Count
     let row = |(refusal, (times, origin)): (&Refusal, &(u64, Origin))| {
         serde_json::to_value(Row {
             actor_id: refusal.actor,
+            impersonator: refusal.impersonator,
             action: refusal.action,
             object_type: &refusal.route,
             object_id: &refusal.path,

@@ -63,7 +63,8 @@ impl Authenticator {
         Proof::of(&secret, code).map(Some).ok_or_else(wrong_factor)
     }
 
-    /// The same before something else than a session hangs on it: a recovery code is looked at now, and used up later.
+    /// The same before something else than a session hangs on it: whether the code was used already is looked at now, and
+    /// it is used up later.
     pub(super) async fn prove_first(
         &self,
         tenant: &Tenant,
@@ -71,9 +72,12 @@ impl Authenticator {
         code: Option<&str>,
     ) -> Result<Option<Proof>> {
         let proof = self.prove(tenant.id, account, code)?;
-        if let Some(Proof { recovery: Some(digest), .. }) = &proof {
-            let mut sql = Sql::new("select count(*), null::text from sys_recovery_code where user_id = ");
-            sql.bind(Value::text(account.user.id.to_string())).push(" and code_hash = ").bind(Value::text(&**digest));
+        if let Some(proof) = proof.as_ref().filter(|proof| proof.is_some()) {
+            let [step, recovery] = proof.values();
+            let mut sql = Sql::new("select count(*), null::text from sys_credential c where c.totp_step < ");
+            sql.bind(step).push("::text::bigint and c.user_id = ").bind(Value::text(account.user.id.to_string()));
+            sql.push(" or c.user_id in (select r.user_id from sys_recovery_code r where r.code_hash = ").bind(recovery);
+            sql.push(" and r.user_id = ").bind(Value::text(account.user.id.to_string())).push(")");
             let limit = self.database.statement_timeout();
             let scope = Scope::read(tenant.place.clone(), Seat::Owner, Acting::service(), limit);
             if self.database.run(&scope, &sql).await?.count == 0 {

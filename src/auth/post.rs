@@ -162,6 +162,8 @@ impl Post {
         end.bind(Value::text(id.to_string()))
             .push("::uuid, ")
             .bind(Value::text(sent.is_ok().to_string()))
+            .push("::boolean, ")
+            .bind(Value::text(sent.as_ref().is_err_and(|reason| reason.for_good).to_string()))
             .push("::boolean)");
         let outcome = self.ask(&tenant.place, &end).await?.body;
         if let Err(reason) = sent {

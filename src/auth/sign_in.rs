@@ -159,7 +159,7 @@ impl Authenticator {
     /// Opens a session for a user whose identity is proven otherwise: who signed up just now, a demo.
     pub async fn sign_in_known(&self, tenant: Uuid, place: &Arc<Place>, email: &str) -> Result<SignedIn<User>> {
         let account = self.account(place, email).await?.ok_or_else(Error::not_found)?;
-        let proof = Proof::default();
+        let proof = self.prove(tenant, &account, None)?.ok_or_else(factor_required)?;
         let opening = Opening { account, proof, attempt: None, device: None };
         self.open_session(tenant, place, opening, &Client::default()).await
     }

@@ -13,6 +13,7 @@ use crate::config::{Config, Http};
 use crate::db::seal::SealingKey;
 use crate::db::{Database, pending_public};
 use crate::error::{Error, Result};
+use crate::mail::Mailer;
 use crate::ops::{ServerFacts, has_signing_keys, pending_tenants, server_facts, unfinished_operations};
 
 /// First minor version of each major one without CVE-2026-15741 and CVE-2026-18408.
@@ -76,7 +77,27 @@ impl Report<'_> {
         } else {
             self.database(&config, has_key).await?;
         }
+        self.mail(&config).await?;
         self.ports(&config.http).await
+    }
+
+    /// Whether letters would leave.
+    async fn mail(&mut self, config: &Config) -> Result<()> {
+        let mailer = match Mailer::new(config) {
+            Ok(mailer) => mailer,
+            Err(error) => return self.failed("mail", &error, "insula config"),
+        };
+        if !mailer.is_on() {
+            let text = "is off: nobody can be invited, and nobody who forgot his password gets another";
+            return self.add(Mark::Warning, "mail", text, Some("export INSULA_MAIL_URL=smtps://user:password@host"));
+        }
+        match mailer.probe().await {
+            Ok(way) => self.good("mail", &way),
+            Err(reason) => {
+                let next = "look after the mail server, or `mail.url`; letters wait for a day";
+                self.add(Mark::Bad, "mail", &reason.to_string(), Some(next))
+            }
+        }
     }
 
     fn key(&mut self, config: &Config) -> Result<bool> {

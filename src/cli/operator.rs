@@ -11,7 +11,7 @@ use crate::app::open_platform;
 use crate::auth::password::PasswordHasher;
 use crate::auth::{OperatorRole, operator_create, operator_factor_remove, operator_factor_set, policy};
 use crate::error::{Error, Result};
-use crate::ops::{OperatorChange, OperatorState, operator_change, operator_find, operator_list};
+use crate::ops::{OperatorChange, OperatorState, operator_change, operator_find, operator_list, operator_password_set};
 
 #[derive(Args)]
 pub(super) struct OperatorArgs {
@@ -59,6 +59,15 @@ enum OperatorCommand {
         email: String,
         /// What the operator may do from now on
         role: RoleArg,
+    },
+    /// Give an operator who forgot his password another one; he is signed out everywhere and need not wait
+    #[command(before_help = "Examples:\n  \
+                             insula operator set-password ann@example.com --password-stdin < password.txt")]
+    SetPassword {
+        /// E-mail address
+        email: String,
+        #[command(flatten)]
+        password: PasswordArgs,
     },
     /// Give an operator a second factor, in place of the one that there is, or take it off
     #[command(
@@ -109,6 +118,15 @@ pub(super) async fn run(context: &Context, args: OperatorArgs) -> Result<Exit> {
             if context.out.json() {
                 context.out.document(&json!({ "id": id, "email": email, "name": name, "role": role }))?;
             }
+        }
+        OperatorCommand::SetPassword { email, password } => {
+            let password = password.require("INSULA_OPERATOR_PASSWORD")?;
+            policy::check(&password, &[&email])?;
+            let database = context.platform().await?.database;
+            let id = operator_find(&database, &email).await?;
+            let hash = PasswordHasher::new(1).hash(password).await?;
+            operator_password_set(&database, &context.by(), id, &hash).await?;
+            context.out.line(Mark::Good, &email, "signs in with the new password");
         }
         OperatorCommand::Totp { email, remove: true } => {
             operator_factor_remove(&context.platform().await?.database, &context.by(), &email).await?;

@@ -23,8 +23,15 @@ pub async fn pending_public(database: &Database) -> Result<Vec<String>> {
     } else {
         0
     };
+    Ok(later_than(applied))
+}
+
+/// By number, as they are applied: by name V10 comes before V9.
+fn later_than(applied: i32) -> Vec<String> {
     let all = embedded::migrations::runner();
-    Ok(all.get_migrations().iter().filter(|m| m.version() > applied).map(ToString::to_string).collect())
+    let mut later: Vec<_> = all.get_migrations().iter().filter(|m| m.version() > applied).collect();
+    later.sort_by_key(|migration| migration.version());
+    later.into_iter().map(ToString::to_string).collect()
 }
 
 /// Brings `public` up to date; returns the names of what was applied.
@@ -51,4 +58,15 @@ fn runner() -> Runner {
 
 fn names(report: &Report) -> Vec<String> {
     report.applied_migrations().iter().map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::later_than;
+
+    #[test]
+    fn what_is_pending_is_named_in_the_order_in_which_it_is_applied() {
+        let names = later_than(7);
+        assert!(names[0].starts_with("V8__") && names[2].starts_with("V10__"), "{names:?}");
+    }
 }

@@ -183,7 +183,7 @@ impl FromRequestParts<Arc<App>> for Entering {
         let Caller { tenant, session, .. } = &caller;
         let notes = &context(parts)?.notes;
         if let Some(operator) = &session.impersonator {
-            let _ = notes.impersonator.set(operator.email.clone());
+            let _ = notes.impersonator.set(operator.clone());
         }
         // A handler may ask who is signed in twice; its request counts once. Strangers count for nobody, and one busy
         // credential does not use up what the tenant's others have.

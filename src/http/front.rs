@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::error::{Problem, render};
 use super::peer::Proxies;
-use crate::access::Standing;
+use crate::access::{Impersonator, Standing};
 use crate::app::App;
 use crate::audit::Refusal;
 use crate::db::Origin;
@@ -50,9 +50,10 @@ pub struct Context {
 }
 
 impl Context {
-    /// Notes who somebody says he is, for the audit of failed attempts.
+    /// Notes who somebody says he is, for the audit of failed attempts. PostgreSQL keeps no NUL in JSON: with one, the
+    /// entries of all who failed at the same time would be lost.
     pub fn sign_in_of(&self, email: &str) {
-        let _ = self.notes.subject.set(email.chars().take(LONGEST_SUBJECT).collect());
+        let _ = self.notes.subject.set(email.chars().filter(|c| *c != '\0').take(LONGEST_SUBJECT).collect());
     }
 
     /// Where changes come from, for the audit.
@@ -70,8 +71,8 @@ pub struct Notes {
     pub subject: OnceLock<String>,
     /// Key of the user or operator.
     pub actor: OnceLock<Uuid>,
-    /// Address of the operator who works as the user.
-    pub impersonator: OnceLock<String>,
+    /// The operator who works as the user.
+    pub impersonator: OnceLock<Impersonator>,
     /// What is left of the tenant's quota.
     pub tenant_standing: OnceLock<Standing>,
     /// What is left of the credential's quota.
@@ -238,7 +239,8 @@ impl Line<'_> {
 }
 
 impl Line<'_> {
-    /// What the audit says of a refusal: somebody who is known may not do this, or has not proven who he is.
+    /// What the audit says of a refusal: somebody who is known may not do this, or has not proven who he is. Whoever comes
+    /// too often is counted and not named, so that a flood of names fills no audit.
     fn refusal(&self, error: &Error, route: &str) -> Option<Refusal> {
         let (actor, subject) = (self.notes.actor.get().copied(), self.notes.subject.get().cloned());
         let action = match (error.kind(), &actor, &subject) {
@@ -247,7 +249,9 @@ impl Line<'_> {
             _ => return None,
         };
         let (route, path) = (format!("{} {route}", self.method), self.path.chars().take(LONGEST_PATH).collect());
-        Some(Refusal { action, actor, subject, route, path, code: error.code().to_owned() })
+        let subject = subject.filter(|_| error.kind() != Kind::TooMany);
+        let impersonator = self.notes.impersonator.get().map(|operator| operator.id);
+        Some(Refusal { action, actor, impersonator, subject, route, path, code: error.code().to_owned() })
     }
 }
 
@@ -275,7 +279,8 @@ fn finish(headers: &mut HeaderMap, request_id: &str) {
 
 /// Who works as the user, on whatever is answered to him.
 fn impersonation(headers: &mut HeaderMap, notes: &Notes) {
-    let operator = notes.impersonator.get().and_then(|email| HeaderValue::from_bytes(email.as_bytes()).ok());
+    let operator =
+        notes.impersonator.get().and_then(|operator| HeaderValue::from_bytes(operator.email.as_bytes()).ok());
     if let Some(operator) = operator {
         headers.insert(IMPERSONATED_BY.clone(), operator);
     }

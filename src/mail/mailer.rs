@@ -35,11 +35,25 @@ pub struct Mailer {
 
 /// Why a letter did not leave, without saying to whom or what it was about.
 #[derive(Debug)]
-pub struct Undelivered(String);
+pub struct Undelivered {
+    why: String,
+    /// Whether it will never leave: somebody refuses it, who can be asked again, but not for long.
+    pub for_good: bool,
+}
+
+impl Undelivered {
+    fn now(why: impl Into<String>) -> Self {
+        Self { why: why.into(), for_good: false }
+    }
+
+    fn for_good(why: &str) -> Self {
+        Self { why: why.to_owned(), for_good: true }
+    }
+}
 
 impl std::fmt::Display for Undelivered {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.why)
     }
 }
 
@@ -67,20 +81,34 @@ impl Mailer {
     /// Sends a letter, or says why it did not leave; then it may have left all the same, but most likely has not.
     pub async fn send(&self, letter: Letter) -> Result<(), Undelivered> {
         match &self.way {
-            Way::Off => Err(Undelivered("no mail is configured".to_owned())),
+            Way::Off => Err(Undelivered::now("no mail is configured")),
             Way::Folder(folder) => {
                 let (folder, from) = (folder.clone(), self.from.to_string());
                 let written = spawn_blocking(move || folder::write(&folder, &from, &letter)).await;
-                written.map_err(|error| Undelivered(error.to_string()))?.map_err(|error| Undelivered(error.to_string()))
+                let unwritten = |error: &dyn std::fmt::Display| Undelivered::now(error.to_string());
+                written.map_err(|error| unwritten(&error))?.map_err(|error| unwritten(&error))
             }
             Way::Smtp(transport) => {
                 let message = self.message(letter)?;
                 match timeout(LONGEST, transport.send(message)).await {
                     Ok(Ok(_)) => Ok(()),
-                    Ok(Err(error)) => Err(Undelivered(reason(&error))),
-                    Err(_) => Err(Undelivered("the mail server takes too long".to_owned())),
+                    Ok(Err(error)) => Err(reason(&error)),
+                    Err(_) => Err(Undelivered::now("the mail server takes too long")),
                 }
             }
+        }
+    }
+
+    /// By which way letters would leave now, for people; asks the mail server, and sends nothing.
+    pub async fn probe(&self) -> Result<String, Undelivered> {
+        match &self.way {
+            Way::Off => Err(Undelivered::now("no mail is configured")),
+            Way::Folder(folder) => Ok(format!("letters are written into {}", folder.display())),
+            Way::Smtp(transport) => match timeout(SILENCE, transport.test_connection()).await {
+                Ok(Ok(true)) => Ok("the mail server answers".to_owned()),
+                Ok(Err(error)) => Err(reason(&error)),
+                Ok(Ok(false)) | Err(_) => Err(Undelivered::now("the mail server does not answer")),
+            },
         }
     }
 
@@ -92,9 +120,8 @@ impl Mailer {
     }
 
     fn message(&self, letter: Letter) -> Result<Message, Undelivered> {
-        let unfit = |_| Undelivered("the address or the text cannot be sent".to_owned());
-        let address: Address =
-            letter.email.parse().map_err(|_| Undelivered("the address cannot be used".to_owned()))?;
+        let unfit = |_| Undelivered::for_good("the address or the text cannot be sent");
+        let address: Address = letter.email.parse().map_err(|_| Undelivered::for_good("the address cannot be used"))?;
         Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(Some(on_one_line(&letter.name)), address))
@@ -112,13 +139,14 @@ fn on_one_line(text: &str) -> String {
 }
 
 /// What the server says may hold the address; its code does not.
-fn reason(error: &smtp::Error) -> String {
-    match (error.status(), error.is_timeout()) {
+fn reason(error: &smtp::Error) -> Undelivered {
+    let why = match (error.status(), error.is_timeout()) {
         (Some(code), _) => format!("the mail server refuses it with code {code}"),
         (None, true) => "the mail server does not answer".to_owned(),
         (None, false) if error.is_client() => "the mail server cannot do what is needed".to_owned(),
         (None, false) => "the mail server cannot be reached".to_owned(),
-    }
+    };
+    Undelivered { why, for_good: error.is_permanent() }
 }
 
 fn way(settings: &config::Mail) -> Result<Way> {

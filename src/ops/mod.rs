@@ -21,7 +21,9 @@ pub use journal::recover;
 pub use lifecycle::{tenant_resume, tenant_suspend};
 pub use migrate::{Pending, migrate_tenants, pending_tenants};
 pub use modules::{module_disable, module_enable};
-pub use operators::{OperatorChange, OperatorState, operator_change, operator_find, operator_list, operator_show};
+pub use operators::{
+    OperatorChange, OperatorState, operator_change, operator_find, operator_list, operator_password_set, operator_show,
+};
 pub use people::{user_email, user_set_password};
 pub use provision::{NewTenant, Owner, Provisioned, Term, tenant_check, tenant_create};
 

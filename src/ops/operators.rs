@@ -86,3 +86,15 @@ pub async fn operator_change(
     tx.query(sql, &[&actor, &id, &change.name, &role, &state]).await?;
     Ok(tx.commit().await?)
 }
+
+/// Another password for an operator who forgot his. Whoever knew the old one is out, and his wrong attempts are forgiven.
+pub async fn operator_password_set(database: &Database, by: &By, id: Uuid, hash: &str) -> Result<()> {
+    let mut tx = database.control().await?.begin_by(by).await?;
+    tx.execute("update public.operators set password_hash = $2 where id = $1", &[&id, &hash]).await?;
+    let sql = "update public.operator_sessions set revoked_at = now() where operator_id = $1 and revoked_at is null";
+    tx.execute(sql, &[&id]).await?;
+    let sql = "delete from public.operator_attempts a using public.operators o
+        where o.id = $1 and a.key = sha256(convert_to('account:' || lower(o.email), 'UTF8'))";
+    tx.execute(sql, &[&id]).await?;
+    Ok(tx.commit().await?)
+}

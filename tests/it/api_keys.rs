@@ -138,6 +138,36 @@ async fn a_key_begins_long_work_and_a_session_that_was_ended_makes_no_key() {
 }
 
 #[tokio::test]
+async fn keys_that_a_key_made_end_with_it() {
+    let office = Office::open().await;
+    let owner = office.user("owner").await;
+    let by_key = async |key: &str, body: Value| {
+        let made = office.world.request(Method::POST, "acme", KEYS).bearer(key).json(&body).send().await;
+        (made.status.as_u16(), made.json())
+    };
+    let body = json!({ "name": "First", "permissions": ["api_keys.create", "deals.view"], "expires_at": in_days(7) });
+    let first = owner.post(KEYS, body).await.ok();
+    let wish = json!({ "name": "Next", "permissions": ["api_keys.create", "deals.view"] });
+    let (_, second) = by_key(&text(&first, "key"), wish.clone()).await;
+    assert_eq!(second["expires_at"], first["expires_at"]);
+    let (status, later) = by_key(
+        &text(&second, "key"),
+        json!({ "name": "Later", "permissions": ["deals.view"], "expires_at": in_days(8) }),
+    )
+    .await;
+    assert_eq!((status, &later["code"]), (422, &json!("invalid_value")), "{later}");
+    let (_, third) = by_key(&text(&second, "key"), wish).await;
+    let third = text(&third, "key");
+    assert_eq!(get(&office, &third, "/api/v1/deals").await.status, 200);
+    assert_eq!(owner.delete(&format!("{KEYS}/{}", text(&first, "id"))).await.status, 204);
+    soon(&office, &third, "/api/v1/deals", 401).await;
+}
+
+fn in_days(days: i64) -> String {
+    (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * days)).to_string()
+}
+
+#[tokio::test]
 async fn what_belongs_to_a_person_alone_is_not_for_keys() {
     let office = Office::open().await;
     let key = text(&make(&office.user("owner").await, &["*", "sessions.*", "users.*"]).await, "key");

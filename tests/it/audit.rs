@@ -194,6 +194,7 @@ async fn refusals_and_failed_sign_ins_are_in_it() {
     sales.get("/api/v1/users").await.problem(403);
     office.world.app.refusals.flush().await;
     let failed = entries(&owner, "action=eq.sign_in_failed").await;
+    assert!(failed.iter().all(|entry| entry["impersonator"].is_null()));
     let times: i64 = failed.iter().map(|entry| entry["after"]["times"].as_i64().unwrap()).sum();
     assert_eq!(
         (times, &failed[0]["after"]["email"], &failed[0]["actor_id"]),
@@ -208,6 +209,43 @@ async fn refusals_and_failed_sign_ins_are_in_it() {
     sales.get(EVENTS).await.problem(403);
     let elsewhere = office.world.user("techstart", "owner").await;
     assert!(entries(&elsewhere, "action=eq.refused").await.is_empty());
+}
+
+#[tokio::test]
+async fn nobody_hides_his_guesses_and_those_of_others() {
+    let office = Office::open().await;
+    let owner = office.user("owner").await;
+    let guess = async |email: &str| {
+        let guess = json!({ "email": email, "password": "a wrong password" });
+        office.world.request(Method::POST, "acme", "/api/v1/auth/login").json(&guess).send().await.problem(401);
+    };
+    guess("owner@acme.test").await;
+    guess("\0nobody\0@acme.test").await;
+    office.world.app.refusals.flush().await;
+    let failed = entries(&owner, "action=eq.sign_in_failed").await;
+    let mut emails: Vec<&str> = failed.iter().map(|entry| entry["after"]["email"].as_str().unwrap()).collect();
+    emails.sort_unstable();
+    assert_eq!(emails, ["nobody@acme.test", "owner@acme.test"]);
+}
+
+#[tokio::test]
+async fn a_flood_of_names_fills_no_audit() {
+    let world = World::with(|mut config| {
+        config.limits.sign_in_per_minute = 3;
+        config
+    })
+    .await;
+    let flood = (0..50).map(|n| {
+        let guess = json!({ "email": format!("nobody{n}@acme.test"), "password": "a wrong password" });
+        world.request(Method::POST, "acme", "/api/v1/auth/login").json(&guess).send()
+    });
+    join_all(flood).await;
+    world.app.refusals.flush().await;
+    let sql = "select count(*), sum((after ->> 'times')::bigint)::bigint
+        from tenant_acme.sys_audit_event where action = 'sign_in_failed'";
+    let row = world.superuser().await.query_one(sql, &[]).await.unwrap();
+    let (entries, times) = (row.get::<_, i64>(0), row.get::<_, i64>(1));
+    assert!(entries < 20 && times == 50, "{entries} entries say {times} times");
 }
 
 #[tokio::test]

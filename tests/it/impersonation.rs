@@ -134,6 +134,10 @@ async fn who_works_as_a_user_changes_nothing_of_who_may_do_what() {
     let answer = desk.ask(&begun, Method::POST, &reactivate, json!({})).await;
     assert_eq!(answer.problem(403)["code"], "not_while_impersonating");
     desk.get(&begun, "/api/v1/users").await.ok();
+    desk.world().app.refusals.flush().await;
+    let operator = staff.get("/api/v1/me").await.ok()["id"].clone();
+    let refused = owner.rows("/api/v1/audit-events?action=eq.refused").await;
+    assert!(refused.len() > 10 && refused.iter().all(|entry| entry["impersonator"] == operator), "{refused:#?}");
 }
 
 async fn made_role(owner: &User<'_>) -> String {

@@ -111,3 +111,37 @@ async fn new_grants_reach_the_role_of_their_code_and_what_was_taken_away_stays_a
     assert!(grants(&db, "salesperson").await.is_empty(), "a role that was removed does not come back");
     assert_eq!(grants(&db, "admin").await, ["contacts.*", "crm.*"]);
 }
+
+/// The files of the built-in pack `system_admin`, in their order.
+fn system_admin() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/system_admin");
+    let names = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let number = |name: &String| name.strip_prefix('V')?.split('_').next()?.parse::<u32>().ok();
+    let mut files: Vec<(u32, String)> = names.filter_map(|name| Some((number(&name)?, name))).collect();
+    files.sort();
+    files.into_iter().map(|(_, name)| std::fs::read_to_string(folder.join(name)).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_tenant_from_before_users_were_counted_and_factors_wanted_comes_along() {
+    let world = World::new().await;
+    let db = world.superuser().await;
+    let files = system_admin();
+    let (before, after) = files.split_at(13);
+    db.batch_execute("create schema elder; set search_path = elder, insula").await.unwrap();
+    for file in before {
+        db.batch_execute(file).await.unwrap();
+    }
+    let data = "insert into sys_user (email, first_name) values ('a@x.test', 'A'), ('b@x.test', 'B');
+        insert into sys_user (email, first_name, state) values ('c@x.test', 'C', 'disabled');
+        insert into sys_setting (key, value) values ('security.require_second_factor', '\"please\"')";
+    db.batch_execute(data).await.unwrap();
+    for file in after {
+        db.batch_execute(file).await.unwrap();
+    }
+    let row = db
+        .query_one("select taken, (select count(*) from sys_setting where key like 'security.%') from sys_place", &[])
+        .await
+        .unwrap();
+    assert_eq!((row.get::<_, i32>(0), row.get::<_, i64>(1)), (2, 0));
+}

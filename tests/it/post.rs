@@ -119,6 +119,53 @@ async fn a_letter_that_is_refused_is_tried_again_and_given_up_in_the_end() {
 }
 
 #[tokio::test]
+async fn a_mail_server_that_is_down_for_a_night_loses_no_invitation() {
+    let world = World::with(|config| config).await;
+    let db = world.superuser().await;
+    let ends = |kind: &str, refused: bool| {
+        format!(
+            "insert into tenant_acme.sys_mail (kind, user_id, tries) select '{kind}', id, t
+               from generate_series(1, 28) t, (select id from tenant_acme.sys_user limit 1) u;
+             set search_path = tenant_acme, insula;
+             select sys_mail_end(id, false, {refused}) from sys_mail where kind = '{kind}';
+             delete from sys_mail where kind = '{kind}' and ended_at is null and due_at > now() + interval '61 minutes'"
+        )
+    };
+    let given_up = "select min(tries), max(tries) from tenant_acme.sys_mail where outcome = 'failed'";
+    for (kind, refused, first) in [("invitation", false, 28), ("invitation", true, 5), ("reset", false, 5)] {
+        db.batch_execute(&ends(kind, refused)).await.unwrap();
+        let row = db.query_one(given_up, &[]).await.unwrap();
+        assert_eq!((row.get::<_, i32>(0), row.get::<_, i32>(1)), (first, 28), "{kind}");
+        let waiting = format!("select count(*) from tenant_acme.sys_mail where ended_at is null and kind = '{kind}'");
+        assert_eq!(db.query_one(&waiting, &[]).await.unwrap().get::<_, i64>(0), i64::from(first) - 1);
+        db.batch_execute("delete from tenant_acme.sys_mail").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn doctor_says_whether_letters_would_leave() {
+    let world = World::new().await;
+    let (port, _) = mail_server().await;
+    let doctor = async |url: &str| {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_insula"));
+        command.args(["doctor", "--json"]).envs(world.environment()).env("INSULA_MAIL_URL", url);
+        let output = command.output().await.unwrap();
+        let rows: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+        let row = rows.into_iter().find(|row| row["check"] == "mail").unwrap();
+        (row["state"].as_str().unwrap().to_owned(), row["detail"].as_str().unwrap().to_owned())
+    };
+    for (url, state) in [
+        ("", "warning"),
+        ("smtp://u:secret@127.0.0.1", "error"),
+        ("smtp://127.0.0.1:9", "error"),
+        (&*format!("smtp://127.0.0.1:{port}"), "ok"),
+    ] {
+        let (found, detail) = doctor(url).await;
+        assert!(found == state && !detail.contains("secret"), "{url}: {found} {detail}");
+    }
+}
+
+#[tokio::test]
 async fn what_a_dead_process_left_the_next_one_sends() {
     let world = World::with(by("smtp://127.0.0.1:9".to_owned())).await;
     let (admin, db) = (world.user("acme", "admin").await, world.superuser().await);

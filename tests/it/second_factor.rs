@@ -58,6 +58,9 @@ async fn a_letter_does_not_replace_the_factor() {
     let office = Office::open().await;
     let (world, email) = (&office.world, "sales1@acme.test");
     let (secret, recovery) = set_up(&office.user("sales1").await).await;
+    let acme = world.app.tenants.by_subdomain("acme").await.unwrap();
+    let known = world.app.authenticator.sign_in_known(acme.id, &acme.place, email).await.err().unwrap();
+    assert_eq!(known.code(), "second_factor_required", "`insula dev token` says what is missing");
     time_passes(&office).await;
     let link = async || {
         forgot(world, email).await;
@@ -76,6 +79,15 @@ async fn a_letter_does_not_replace_the_factor() {
         assert_eq!(again.problem(401)["code"], "invalid_link", "nobody tries codes by one token");
     }
     sign_in(world, "sales1", Some(&recovery[0])).send().await.ok();
+    office.db.batch_execute("update sys_mail set created_at = created_at - interval '61 minutes'").await.unwrap();
+    let seen = code(&secret, 1);
+    let here = sign_in(world, "sales1", Some(&seen)).send().await.ok();
+    for used in [&*seen, &recovery[0]] {
+        assert_eq!(reset(&link().await, Some(used)).await.problem(401)["code"], "invalid_second_factor");
+    }
+    let still_in = world.request(Method::GET, "acme", "/api/v1/me").bearer(here["access_token"].as_str().unwrap());
+    assert_eq!(still_in.status().await, 200, "a code that was used replaces no password");
+    time_passes(&office).await;
     office.db.batch_execute("update sys_mail set created_at = created_at - interval '61 minutes'").await.unwrap();
     let token = link().await;
     let signed_in = reset(&token, Some(&code(&secret, 0))).await.ok();
@@ -318,4 +330,22 @@ async fn operators_have_one_too() {
     }
     insula(&world, &["operator", "totp", "operator@insula.test", "--remove"]).await;
     login(None).await.ok();
+}
+
+#[tokio::test]
+async fn an_operator_who_forgot_his_password_gets_another_and_need_not_wait() {
+    let world = World::new().await;
+    let login = async |password: &str| {
+        let credentials = json!({ "email": "operator@insula.test", "password": password });
+        world.request(Method::POST, "admin", "/api/v1/auth/login").json(&credentials).send().await
+    };
+    let (there, new) = (world.staff().await, "seven green bottles");
+    while login("is it this one?").await.status != 429 {}
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), new).unwrap();
+    let path = file.path().to_str().unwrap();
+    insula(&world, &["operator", "set-password", "operator@insula.test", "--password-file", path]).await;
+    login(new).await.ok();
+    assert_eq!(there.get("/api/v1/me").await.status, 401, "whoever knew the old one is out");
+    login(DEMO_PASSWORD).await.problem(401);
 }
