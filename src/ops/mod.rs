@@ -3,9 +3,9 @@
 mod checks;
 mod demo;
 mod directory;
+mod fleet;
 mod journal;
 mod lifecycle;
-mod migrate;
 mod modules;
 mod operators;
 mod people;
@@ -17,9 +17,12 @@ pub use checks::{
 };
 pub use demo::{DEMO_OPERATOR, DEMO_PASSWORD, DemoTenant, DemoUser, seed_demo};
 pub use directory::{tenant_find, tenant_list, tenant_show};
+pub use fleet::{
+    Behind, Event, Failed, Fault, Halt, Leader, Pace, Pending, Rehearsal, Selection, Summary, Trouble, migrate_fleet,
+    pending_tenants, rehearse, running_migration, troubled_tenants, verify_files,
+};
 pub use journal::recover;
 pub use lifecycle::{tenant_resume, tenant_suspend};
-pub use migrate::{Pending, migrate_tenants, pending_tenants};
 pub use modules::{module_disable, module_enable};
 pub use operators::{OperatorChange, OperatorState, operator_change, operator_find, operator_list, operator_show};
 pub use people::{user_email, user_set_password};

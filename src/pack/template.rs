@@ -58,7 +58,7 @@ async fn build(tx: &mut Transaction, schema: &str, packs: &Packs) -> Result<Resu
     tx.batch(&format!("create schema {schema}; set local search_path = {schema}, insula, pg_temp")).await?;
     for pack in packs.iter() {
         for file in &pack.files {
-            if let Err(failure) = tx.batch(&file.sql).await {
+            if let Err(failure) = tx.batch(&file.in_transaction()).await {
                 return refused(failure, |failure| Complaint::in_sql(pack, &file.name, &file.sql, failure));
             }
         }
