@@ -18,7 +18,8 @@ const ATTEMPTS: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 
 /// An index that is made beside the work of others waits for all of it, and nobody waits for the index.
-const BESIDE: &str = "set lock_timeout = '2min'; set statement_timeout = '60min'; set idle_session_timeout = 0;";
+const BESIDE: &str =
+    "set lock_timeout = '2min'; set statement_timeout = '60min'; set client_connection_check_interval = '1s';";
 
 /// Why a pack of a tenant could not be brought up to date.
 #[derive(Debug)]
