@@ -10,6 +10,7 @@ mod modules;
 mod operators;
 mod people;
 mod provision;
+mod seed;
 
 pub use checks::{
     ServerFacts, applied_public, has_signing_keys, mark_demo, may_hold_demo, pack_versions, server_facts,
@@ -27,6 +28,7 @@ pub use modules::{module_disable, module_enable};
 pub use operators::{OperatorChange, OperatorState, operator_change, operator_find, operator_list, operator_show};
 pub use people::{user_email, user_set_password};
 pub use provision::{NewTenant, Owner, Provisioned, Term, tenant_check, tenant_create};
+pub use seed::{Seed, seed_fleet};
 
 use std::sync::Arc;
 

@@ -75,18 +75,15 @@ impl Fleet {
         write(self.folder.path(), version, sql);
     }
 
+    fn command(&self, noun: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_insula"));
+        command.arg(noun).envs(self.world.environment()).env("INSULA_PACKS_PATH", self.folder.path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+    }
+
     fn program(&self, arguments: &[&str]) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_insula"))
-            .arg("migrate")
-            .args(arguments)
-            .envs(self.world.environment())
-            .env("INSULA_PACKS_PATH", self.folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap()
+        self.command("migrate").args(arguments).spawn().unwrap()
     }
 
     async fn migrate(&self, arguments: &[&str]) -> Ran {
@@ -396,4 +393,19 @@ async fn one_pack_of_one_tenant_can_be_meant_and_a_slip_is_refused() {
         fleet.migrate(&["--pack", "oms_fulfilment"]).await.expect(2).said.contains("did you mean `oms_fulfillment`?")
     );
     fleet.migrate(&["--tenant", "nobody"]).await.expect(1);
+}
+
+#[tokio::test]
+async fn a_fleet_is_seeded_and_seeded_further() {
+    let fleet = Fleet::new().await;
+    let seed = async |number: &str| {
+        let mut child = fleet.command("fleet");
+        let ran = ended(child.args(["seed", number, "--prefix", "plot", "--json"]).spawn().unwrap()).await;
+        ran.expect(0).json()["made"].as_i64().unwrap()
+    };
+    assert_eq!(seed("2").await, 2);
+    assert_eq!(seed("3").await, 1);
+    let sql = "select count(*) from public.tenants t join public.tenant_packs p on p.tenant_id = t.id
+        where t.subdomain like 'plot-_' and t.state = 'active' and p.pack = 'crm' and cardinality(p.digests) = p.version";
+    fleet.poll("a tenant is missing", sql, 3).await;
 }

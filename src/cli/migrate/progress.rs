@@ -1,16 +1,13 @@
 //! What is seen of a migration: a bar with rate and time left on a terminal, else a line for each tenant.
 
 use std::cell::RefCell;
-use std::io::{self, IsTerminal};
-use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::{Value as Json, json};
 
+use super::super::bar::bar;
 use super::super::output::{Mark, Output};
 use crate::ops::{Behind, Event, Failed};
-
-const STYLE: &str = "{bar:30} {pos}/{len} tenants  {per_sec}  {eta} left";
 
 /// What has happened so far.
 pub(super) struct Progress<'a> {
@@ -20,15 +17,8 @@ pub(super) struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    /// `draws` when a bar is wanted.
-    pub(super) fn new(out: &'a Output, total: usize, draws: bool) -> Self {
-        let bar = (draws && total > 1 && io::stderr().is_terminal()).then(|| {
-            let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
-            bar.set_style(ProgressStyle::with_template(STYLE).unwrap_or_else(|_| ProgressStyle::default_bar()));
-            bar.enable_steady_tick(Duration::from_millis(200));
-            bar
-        });
-        Self { out, bar, outcomes: RefCell::default() }
+    pub(super) fn new(out: &'a Output, total: usize) -> Self {
+        Self { out, bar: bar(out, total), outcomes: RefCell::default() }
     }
 
     pub(super) fn tell(&self, event: &Event<'_>) {

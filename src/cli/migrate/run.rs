@@ -54,7 +54,7 @@ async fn lead(
     let mut names: Vec<&str> =
         pending.iter().filter(|item| selection.takes(item)).map(|item| item.subdomain.as_str()).collect();
     names.dedup();
-    let progress = Progress::new(&context.out, names.len(), !context.out.quiet());
+    let progress = Progress::new(&context.out, names.len());
     let tell = |event: crate::ops::Event<'_>| progress.tell(&event);
     let summary = migrate_fleet(platform, &mut leader, &selection, &args.pace(), stop, tell).await?;
     leader.end(&summary).await?;
