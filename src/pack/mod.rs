@@ -3,6 +3,7 @@
 mod catalog;
 mod check;
 mod install;
+mod lagging;
 mod manifest;
 mod report;
 mod source;

@@ -204,7 +204,7 @@ impl Run<'_> {
             .for_each(|(behind, outcome)| {
                 let counter = if outcome.is_ok() { &self.migrated } else { &self.failed };
                 counter.fetch_add(1, Ordering::Relaxed);
-                tell(Event::Tenant(&behind, outcome.as_ref().map(|()| ()).map_err(|failed| failed)));
+                tell(Event::Tenant(&behind, outcome.as_ref().copied()));
                 future::ready(())
             })
             .await;
