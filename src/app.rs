@@ -18,7 +18,7 @@ use crate::db::{Database, listen, migrate_public, pending_public};
 use crate::docs::Documents;
 use crate::error::{Error, Result};
 use crate::mail::Mailer;
-use crate::ops::{Platform, migrate_tenants, pending_tenants, recover};
+use crate::ops::{Leader, Pace, Platform, Selection, migrate_fleet, pending_tenants, recover};
 use crate::pack::{Packs, load_catalog};
 use crate::resource::Engine;
 use crate::telemetry::metrics::Metrics;
@@ -97,9 +97,14 @@ pub async fn migrate_everything(config: &Config) -> Result<Vec<String>> {
     let mut done = migrate_public(&database).await?;
     let platform = open_platform(config).await?;
     done.extend(recover(&platform).await?);
-    let pending = pending_tenants(&platform, None).await?;
+    let everybody = Selection::default();
+    let mut leader = Leader::wait(&platform, "serve --migrate").await?;
+    let pending = pending_tenants(&platform, &everybody).await?;
     done.extend(pending.iter().map(|item| format!("{}: {} {} → {}", item.subdomain, item.pack, item.from, item.to)));
-    match migrate_tenants(&platform, pending, |_, _| {}).await {
+    let (pace, stop) = (Pace::default(), CancellationToken::new());
+    let summary = migrate_fleet(&platform, &mut leader, &everybody, &pace, &stop, |_| {}).await?;
+    leader.end(&summary).await?;
+    match summary.failed + summary.quarantined {
         0 => Ok(done),
         failures => Err(behind(&format!("{failures} tenants could not be migrated"))),
     }
@@ -117,15 +122,14 @@ impl App {
         for line in recover(&platform).await? {
             tracing::info!("recovered: {line}");
         }
-        let pending = pending_tenants(&platform, None).await?;
+        let pending = pending_tenants(&platform, &Selection::default()).await?;
         if let Some(first) = pending.first() {
-            let what = format!(
-                "{} packs of tenants are pending, the first `{}` of {}",
-                pending.len(),
-                first.pack,
-                first.subdomain
+            tracing::warn!(
+                packs = pending.len(),
+                first = format!("{} of {}", first.pack, first.subdomain),
+                "tenants are behind this program: they are served as far as `min_version` of their packs allows; \
+                 run `insula migrate`"
             );
-            return Err(behind(&what));
         }
         let database = platform.database.clone();
         let mailer = Arc::new(Mailer::new(&config)?);

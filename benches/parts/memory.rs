@@ -8,6 +8,15 @@ pub fn resident(pid: u32) -> Result<u64> {
     rollup(&pid.to_string(), "Rss:")
 }
 
+/// The most that a process has held, in MB.
+pub fn peak(pid: u32) -> Result<f64> {
+    let path = format!("/proc/{pid}/status");
+    let text = fs::read_to_string(&path).map_err(Error::internal)?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
+    kilobytes.map(|kilobytes| kilobytes / 1024.0).ok_or_else(|| Error::internal(format!("no VmHWM in {path}")))
+}
+
 /// The backends of either side, a line each: how many, and the mean and most they hold.
 pub async fn backends(superuser: &Client, tenants: usize) -> Result<Vec<String>> {
     let sql = "select application_name, pid::text from pg_stat_activity where application_name = any($1)";

@@ -14,7 +14,7 @@ use crate::db::seal::SealingKey;
 use crate::db::{Database, pending_public};
 use crate::error::{Error, Result};
 use crate::mail::Mailer;
-use crate::ops::{ServerFacts, has_signing_keys, pending_tenants, server_facts, unfinished_operations};
+use crate::ops::{Selection, ServerFacts, has_signing_keys, pending_tenants, server_facts, unfinished_operations};
 
 /// First minor version of each major one without CVE-2026-15741 and CVE-2026-18408.
 const SAFE: [(i32, i32); 4] = [(15, 19), (16, 15), (17, 11), (18, 6)];
@@ -205,7 +205,7 @@ impl Report<'_> {
             Err(error) => return self.failed("packs", &error, "insula pack check"),
         };
         self.good("packs", "loaded")?;
-        match pending_tenants(&platform, None).await?.as_slice() {
+        match pending_tenants(&platform, &Selection::default()).await?.as_slice() {
             [] => self.good("tenants", "up to date"),
             pending @ [first, ..] => {
                 let text =

@@ -3,11 +3,13 @@
 //! Data goes to stdout, everything else to stderr. Secrets come from the environment, a file or standard input,
 //! never from a flag.
 
+mod bar;
 mod check;
 mod config;
 mod context;
 mod dev;
 mod doctor;
+mod fleet;
 mod health;
 mod interrupt;
 mod key;
@@ -84,6 +86,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Bring the database up to date: public, then all tenants
     Migrate(migrate::MigrateArgs),
+    /// Many tenants at once: seed
+    Fleet(fleet::FleetArgs),
     /// Customers: create, list, show, suspend, resume
     Tenant(tenant::TenantArgs),
     /// Modules of a tenant: list, enable, disable
@@ -172,6 +176,7 @@ async fn run(context: &Context, command: Command) -> Result<Exit> {
         Command::Dev(args) => dev::run(context, args).await,
         Command::Serve(args) => serve::run(context, args).await,
         Command::Migrate(args) => migrate::run(context, args).await,
+        Command::Fleet(args) => fleet::run(context, args).await,
         Command::Tenant(args) => tenant::run(context, args).await,
         Command::Module(args) => module::run(context, args).await,
         Command::Pack(args) => pack::run(context, args).await,

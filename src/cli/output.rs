@@ -62,6 +62,11 @@ impl Output {
         self.json
     }
 
+    /// Whether progress is not wanted.
+    pub(super) fn quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// One piece of data. A reader that has gone (`| head`) is no error.
     pub(super) fn data(&self, text: &str) -> Result<()> {
         match writeln!(io::stdout().lock(), "{text}") {

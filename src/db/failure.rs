@@ -48,6 +48,11 @@ impl Failure {
         matches!(&self.state, Some(s) if *s == SqlState::T_R_SERIALIZATION_FAILURE || *s == SqlState::T_R_DEADLOCK_DETECTED)
     }
 
+    /// Whether others held what was needed: the same work may succeed as it is, a little later.
+    pub fn is_in_the_way(&self) -> bool {
+        self.is_retryable() || matches!(&self.state, Some(s) if *s == SqlState::LOCK_NOT_AVAILABLE)
+    }
+
     /// The SQLSTATE's five letters, empty for a lost connection.
     pub fn code(&self) -> &str {
         self.state.as_ref().map_or("", SqlState::code)

@@ -1,7 +1,9 @@
 //! The `public` schema, by refinery from `migrations/`.
 
 use refinery::{Report, Runner};
+use tokio_postgres::{Client, Row};
 
+use super::transaction::Values;
 use super::{Database, Failure};
 use crate::error::{Error, Result};
 
@@ -58,6 +60,30 @@ fn runner() -> Runner {
 
 fn names(report: &Report) -> Vec<String> {
     report.applied_migrations().iter().map(ToString::to_string).collect()
+}
+
+/// A session of the control login outside the pools, for statements that no transaction may hold. It is closed at its end,
+/// whatever state it is in.
+pub struct Apart(Client);
+
+impl Apart {
+    /// Opens one.
+    pub async fn open(database: &Database) -> Result<Self> {
+        let session = database.endpoint().session("insula migrate", super::CONTROL_SESSION);
+        let (client, connection) = session.connect(database.endpoint().tls()).await.map_err(Failure::from)?;
+        tokio::spawn(connection);
+        Ok(Self(client))
+    }
+
+    /// Runs a statement that takes no values, or several.
+    pub async fn batch(&self, sql: &str) -> Result<(), Failure> {
+        Ok(self.0.batch_execute(sql).await?)
+    }
+
+    /// The only row of a query, if there is one.
+    pub async fn query_opt(&self, sql: &str, values: Values<'_>) -> Result<Option<Row>, Failure> {
+        Ok(self.0.query_opt(sql, values).await?)
+    }
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub use bucket::choose_bucket;
 pub use connect::Endpoint;
 pub use failure::Failure;
 pub use listen::{News, Topic, listen};
-pub use migrate::{migrate_public, pending_public};
+pub use migrate::{Apart, migrate_public, pending_public};
 pub use pool::{Lease, Pool};
 pub use run::{Answer, Stop};
 use scope::SessionDefaults;
@@ -105,6 +105,11 @@ impl Database {
     /// How to reach the server, for connections outside the pools.
     pub fn endpoint(&self) -> &Endpoint {
         &self.0.endpoint
+    }
+
+    /// How many connections of the control login there are at most.
+    pub fn control_connections(&self) -> usize {
+        self.0.settings.control_pool
     }
 
     /// The key that protects stored credentials.

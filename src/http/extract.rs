@@ -147,6 +147,7 @@ async fn resolve(parts: &Parts, app: &App, claims: Option<&Claims>) -> Result<Ar
     };
     let tenant = named.resolve(&app.tenants).await?;
     let _ = context(parts)?.notes.tenant.set(tenant.clone());
+    app.gate.works(tenant.id).await?;
     Ok(tenant)
 }
 

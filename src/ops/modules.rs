@@ -56,17 +56,31 @@ fn code_of(pack: &Pack) -> &str {
 
 /// Writes down that packs are at their newest version in a tenant.
 pub(super) async fn record_versions(tx: &mut Transaction, tenant: Uuid, packs: &[&Pack]) -> Result<(), Failure> {
-    let codes: Vec<&str> = packs.iter().copied().map(code_of).collect();
-    let versions: Vec<i32> = packs.iter().map(|pack| pack.version()).collect();
-    let sql =
-        "insert into public.tenant_packs (tenant_id, pack, version) select $1, * from unnest($2::text[], $3::int[])
-        on conflict (tenant_id, pack) do update set version = excluded.version";
-    tx.execute(sql, &[&tenant, &codes, &versions]).await.map(drop)
+    for pack in packs {
+        record_version(tx, tenant, pack, pack.version()).await?;
+    }
+    Ok(())
+}
+
+/// Writes down which files of a pack a tenant holds.
+pub(super) async fn record_version(
+    tx: &mut Transaction,
+    tenant: Uuid,
+    pack: &Pack,
+    version: i32,
+) -> Result<(), Failure> {
+    let sql = "insert into public.tenant_packs (tenant_id, pack, version, digests) values ($1, $2, $3, $4)
+        on conflict (tenant_id, pack) do update set version = excluded.version, digests = excluded.digests";
+    tx.execute(sql, &[&tenant, &code_of(pack), &version, &pack.digests(version)]).await.map(drop)
 }
 
 /// One piece of whole-tenant work at a time per tenant.
 pub(super) async fn lock_tenant(tx: &mut Transaction, tenant: Uuid) -> Result<(), Failure> {
-    tx.query("select pg_advisory_xact_lock($1)", &[&(tenant.as_u64_pair().1 as i64)]).await.map(drop)
+    tx.query("select pg_advisory_xact_lock($1)", &[&lock_key(tenant)]).await.map(drop)
+}
+
+pub(super) fn lock_key(tenant: Uuid) -> i64 {
+    tenant.as_u64_pair().1 as i64
 }
 
 /// Switches a module on: a subscription to it where the plan does not hold it, and its packs in the tenant's schema,
@@ -107,7 +121,7 @@ async fn install_missing(platform: &Platform, tx: &mut Transaction, tenant: &Ten
         if there.iter().any(|code| code == code_of(pack)) {
             sql.push_str(&enable_sql(&platform.catalog, pack, &tenant.place)?);
         } else {
-            sql.push_str(&install_sql(&platform.catalog, pack, &tenant.place, 0)?);
+            sql.push_str(&install_sql(&platform.catalog, pack, &tenant.place)?);
             added.push(pack);
         }
     }
@@ -118,17 +132,20 @@ async fn install_missing(platform: &Platform, tx: &mut Transaction, tenant: &Ten
 }
 
 /// Gives the tenant's role what the manifests of its packs give, and no more; packs of modules that are switched off can
-/// only be read.
+/// only be read. While a pack is behind its manifest, rights are added and none is taken away.
 pub(super) async fn give_rights(platform: &Platform, tx: &mut Transaction, place: &Place) -> Result<()> {
-    let sql = "select p.pack, coalesce(not o.enabled and coalesce(o.expires_at > $2, true), false)
+    let sql = "select p.pack, coalesce(not o.enabled and coalesce(o.expires_at > $2, true), false), p.version
         from public.tenant_packs p
         left join public.tenant_module_overrides o on o.tenant_id = p.tenant_id and o.module_code = p.pack
         where p.tenant_id = $1";
     let installed = tx.query(sql, &[&place.tenant, &SystemTime::now()]).await?;
+    let packs = installed.iter().filter_map(|row| Some((platform.catalog.packs().get(row.get(0))?, row)));
+    let (newest, behind): (Vec<_>, Vec<_>) = packs.partition(|(pack, row)| row.get::<_, i32>(2) >= pack.version());
     let mut sql = seat_sql(place);
-    sql.push_str(&no_rights_sql(place));
-    for row in installed {
-        let Some(pack) = platform.catalog.packs().get(row.get(0)) else { continue };
+    if behind.is_empty() {
+        sql.push_str(&no_rights_sql(place));
+    }
+    for (pack, row) in newest {
         sql.push_str(&enable_sql(&platform.catalog, pack, place)?);
         if row.get(1) {
             sql.push_str(&disable_sql(pack, place)?);

@@ -202,7 +202,7 @@ async fn build_in(platform: &Platform, tx: &mut Transaction, new: &NewTenant, pl
     let mut sql = schema_sql(place, &login);
     sql.push_str(&modules::seat_sql(place));
     for pack in &packs {
-        sql.push_str(&install_sql(&platform.catalog, pack, place, 0)?);
+        sql.push_str(&install_sql(&platform.catalog, pack, place)?);
     }
     sql.push_str(&audit_sql(&platform.catalog));
     let Owner { email, first_name, last_name, password_hash } = &new.owner;

@@ -105,6 +105,9 @@ pub fn check(packs: &[Pack]) -> Vec<Complaint> {
         if Ident::new(&*manifest.code).is_err() {
             complain("code", format!("`{}` is not a code of lower-case letters, digits and `_`", manifest.code));
         }
+        if !(1..=pack.version()).contains(&pack.min_version()) {
+            complain("min_version", format!("`min_version` must be from 1 to {}, the newest version", pack.version()));
+        }
         let names = manifest
             .resource
             .keys()

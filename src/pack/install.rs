@@ -20,19 +20,23 @@ pub fn schema_sql(place: &Place, login: &Ident) -> String {
     )
 }
 
-/// Everything from version `from` (0 = nothing there yet) to the newest, and the rights; run by the owner role with
-/// the schema in its path.
-pub fn install_sql(catalog: &Catalog, pack: &Pack, place: &Place, from: i32) -> Result<String> {
+/// Everything of a pack that is not there yet, and the rights; run by the owner role with the schema in its path.
+pub fn install_sql(catalog: &Catalog, pack: &Pack, place: &Place) -> Result<String> {
     let mut sql = String::new();
-    let done = usize::try_from(from).unwrap_or(0);
-    for file in pack.files.iter().skip(done) {
-        sql.push_str(&file.sql);
+    for file in &pack.files {
+        sql.push_str(&file.in_transaction());
         sql.push('\n');
     }
-    let _ = writeln!(sql, "grant usage on schema {} to {};", place.schema, place.role);
+    sql.push_str(&offers_sql(pack, place, true));
     sql.push_str(&rights(catalog, pack, place)?);
-    sql.push_str(&roles(&pack.manifest, from == 0));
     Ok(sql)
+}
+
+/// What follows the files of a new version, or of the first: the schema is open to the tenant's role, and the manifest's
+/// roles are offered.
+pub fn offers_sql(pack: &Pack, place: &Place, first: bool) -> String {
+    let open = format!("grant usage on schema {} to {};\n", place.schema, place.role);
+    open + &roles(&pack.manifest, first)
 }
 
 /// Enters all tables of a tenant's schema in its audit, but for those that a manifest excepts; run by the owner role when

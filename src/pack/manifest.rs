@@ -18,6 +18,9 @@ pub struct Manifest {
     /// Packs whose functions and tables it uses.
     #[serde(default)]
     pub requires: Vec<String>,
+    /// The oldest version whose tables this manifest can be served from while tenants are brought up to date; the newest
+    /// when it is left out.
+    pub min_version: Option<i32>,
     /// Comes along with the packs that require it and is not sold.
     #[serde(default)]
     pub hidden: bool,

@@ -1,5 +1,6 @@
 //! Where packs come from: the binary, and a folder of the operator.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -9,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::check::Complaint;
 use super::manifest::Manifest;
+use super::steps::{IndexStep, index_steps};
 use crate::error::{Error, Result};
 
 static EMBEDDED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/sql");
@@ -35,12 +37,42 @@ pub struct File {
     pub name: String,
     /// Its text.
     pub sql: String,
+    /// SHA-256 of its text: what was applied is compared with what there is.
+    pub digest: [u8; 32],
+    /// Statements that run outside a transaction, one by one; none for a file that runs as a whole in one.
+    pub steps: Option<Vec<IndexStep>>,
+}
+
+impl File {
+    fn read(name: String, sql: String) -> Result<Self, String> {
+        let digest = Sha256::digest(&sql).into();
+        Ok(Self { steps: index_steps(&sql)?, name, sql, digest })
+    }
+
+    /// Its text for a transaction: in a schema that nobody works in, indexes need not be made beside the work.
+    pub fn in_transaction(&self) -> Cow<'_, str> {
+        match &self.steps {
+            None => Cow::Borrowed(&self.sql),
+            Some(steps) => steps.iter().map(|step| format!("{};\n", step.blocking())).collect::<String>().into(),
+        }
+    }
 }
 
 impl Pack {
     /// The newest version: the number of files.
     pub fn version(&self) -> i32 {
         i32::try_from(self.files.len()).unwrap_or(i32::MAX)
+    }
+
+    /// The oldest version that this program serves; older ones must be brought up to date first.
+    pub fn min_version(&self) -> i32 {
+        self.manifest.min_version.unwrap_or_else(|| self.version())
+    }
+
+    /// Digests of the files up to a version.
+    pub fn digests(&self, version: i32) -> Vec<&[u8]> {
+        let files = self.files.iter().take(usize::try_from(version).unwrap_or(0));
+        files.map(|file| file.digest.as_slice()).collect()
     }
 
     fn read(folder: &str, files: BTreeMap<String, String>) -> Result<Self, Vec<Complaint>> {
@@ -57,7 +89,10 @@ impl Pack {
         let mut complaints = Vec::new();
         for (name, sql) in files.into_iter().filter(|(name, _)| name.ends_with(".sql") && name != "demo.sql") {
             match version(&name) {
-                Some(number) => numbered.push((number, File { name, sql })),
+                Some(number) => match File::read(name.clone(), sql) {
+                    Ok(file) => numbered.push((number, file)),
+                    Err(why) => complaints.push(Complaint::new(at(&name), 0, why)),
+                },
                 None => complaints.push(Complaint::new(at(&name), 0, "must be named V<n>__<name>.sql")),
             }
         }
@@ -152,6 +187,15 @@ impl Packs {
     /// The pack of a code.
     pub fn get(&self, code: &str) -> Option<&Pack> {
         self.0.iter().find(|pack| pack.manifest.code == code)
+    }
+
+    /// The pack of a code that somebody typed.
+    pub fn require(&self, code: &str) -> Result<&Pack> {
+        self.get(code).ok_or_else(|| {
+            let known: Vec<String> = self.0.iter().map(|pack| pack.manifest.code.clone()).collect();
+            let guess = super::check::did_you_mean(code, &known);
+            Error::malformed(format!("There is no pack `{code}`{guess}."))
+        })
     }
 
     /// `code` and everything it requires, in order.

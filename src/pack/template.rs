@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::catalog::{Action, Catalog, Column, Constraint, Input, Kind, Reference, Resource};
 use super::check::{Complaint, did_you_mean, reserved_column};
+use super::lagging;
 use super::manifest::{ActionEntry, MakerEntry, Method, ResourceEntry};
 use super::report::report;
 use super::source::{Pack, Packs};
@@ -32,7 +33,13 @@ pub async fn load_catalog(database: &Database, packs: Packs) -> Result<Catalog> 
     if !fresh {
         tx.query("select pg_advisory_xact_lock($1)", &[&LOCK]).await?;
         tx.batch(&format!("drop schema if exists {SCHEMA} cascade")).await?;
-        build(&mut tx, SCHEMA, &packs).await?.map_err(|complaint| Complaint::refuse(vec![complaint]))?;
+        let built = build(&mut tx, SCHEMA, &packs, Pack::version).await?;
+        built.map_err(|complaint| Complaint::refuse(vec![complaint]))?;
+        let newest = read(&mut tx, SCHEMA).await?;
+        let complaints = lagging::check(&mut tx, &packs, &newest).await?;
+        if !complaints.is_empty() {
+            return Err(Complaint::refuse(complaints));
+        }
         tx.batch(&format!("comment on schema {SCHEMA} is '{fingerprint}'")).await?;
     }
     let shape = read(&mut tx, SCHEMA).await?;
@@ -43,22 +50,31 @@ pub async fn load_catalog(database: &Database, packs: Packs) -> Result<Catalog> 
 /// What is wrong with packs as PostgreSQL sees them. Nothing of it stays.
 pub async fn check_catalog(database: &Database, packs: Packs) -> Result<Vec<Complaint>> {
     let mut tx = database.control().await?.begin().await?;
-    let found = match build(&mut tx, CHECK_SCHEMA, &packs).await? {
+    let found = match build(&mut tx, CHECK_SCHEMA, &packs, Pack::version).await? {
         Err(complaint) => vec![complaint],
         Ok(()) => {
             let shape = read(&mut tx, CHECK_SCHEMA).await?;
-            assemble(packs, &shape).err().unwrap_or_default()
+            match assemble(packs.clone(), &shape) {
+                Err(complaints) => complaints,
+                Ok(_) => lagging::check(&mut tx, &packs, &shape).await?,
+            }
         }
     };
     tx.rollback().await?;
     Ok(found)
 }
 
-async fn build(tx: &mut Transaction, schema: &str, packs: &Packs) -> Result<Result<(), Complaint>> {
+/// Every pack up to a version.
+pub(super) async fn build(
+    tx: &mut Transaction,
+    schema: &str,
+    packs: &Packs,
+    version: fn(&Pack) -> i32,
+) -> Result<Result<(), Complaint>> {
     tx.batch(&format!("create schema {schema}; set local search_path = {schema}, insula, pg_temp")).await?;
     for pack in packs.iter() {
-        for file in &pack.files {
-            if let Err(failure) = tx.batch(&file.sql).await {
+        for file in pack.files.iter().take(usize::try_from(version(pack)).unwrap_or(0)) {
+            if let Err(failure) = tx.batch(&file.in_transaction()).await {
                 return refused(failure, |failure| Complaint::in_sql(pack, &file.name, &file.sql, failure));
             }
         }
@@ -95,7 +111,7 @@ fn manifest_sql(pack: &Pack) -> Vec<(String, String)> {
 /// What PostgreSQL knows of the template.
 #[derive(Deserialize)]
 pub(super) struct Shape {
-    relations: HashMap<String, Relation>,
+    pub(super) relations: HashMap<String, Relation>,
     pub(super) functions: Vec<Function>,
     constraints: HashMap<String, ConstraintShape>,
 }
@@ -116,7 +132,7 @@ struct ReferenceShape {
 #[derive(Deserialize)]
 pub(super) struct ColumnShape {
     pub(super) name: String,
-    r#type: String,
+    pub(super) r#type: String,
     category: String,
     nullable: bool,
     required: bool,
@@ -147,14 +163,14 @@ struct ConstraintShape {
     sentence: Option<String>,
 }
 
-async fn read(tx: &mut Transaction, schema: &str) -> Result<Shape> {
+pub(super) async fn read(tx: &mut Transaction, schema: &str) -> Result<Shape> {
     let rows = tx.query(include_str!("introspect.sql"), &[&schema]).await?;
     let document: serde_json::Value =
         rows.first().map(|row| row.get(0)).ok_or_else(|| Error::internal("the template schema is missing"))?;
     serde_json::from_value(document).map_err(Error::internal)
 }
 
-fn assemble(packs: Packs, shape: &Shape) -> Result<Catalog, Vec<Complaint>> {
+pub(super) fn assemble(packs: Packs, shape: &Shape) -> Result<Catalog, Vec<Complaint>> {
     let mut complaints = Vec::new();
     let (mut resources, mut reports) = (HashMap::new(), HashMap::new());
     for pack in packs.iter() {

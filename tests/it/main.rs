@@ -26,6 +26,8 @@ mod escapes;
 mod exports;
 mod facts;
 mod faults;
+mod fleet;
+mod fleet_serving;
 mod forged_tokens;
 mod golden_reads;
 mod golden_writes;

@@ -338,3 +338,35 @@ fn a_folder_without_packs_is_refused() {
     let error = Packs::load_with(&folder.0).unwrap_err();
     assert!(error.message().contains("There is no pack.toml"), "{error}");
 }
+
+#[tokio::test]
+async fn a_version_that_the_manifest_cannot_be_served_from_is_refused() {
+    let world = World::new().await;
+    let oldest =
+        |version: &str| MANIFEST.replace("name = \"Library\"", &format!("name = \"Library\"\nmin_version = {version}"));
+    let library = |version: &str, second: &str| {
+        Folder::new().with("library", &oldest(version), &[("V1__books.sql", SQL), ("V2__more.sql", second)])
+    };
+    for version in ["0", "3"] {
+        let found = library(version, "select 1;").complaints();
+        assert_eq!(found, ["library/pack.toml:3: `min_version` must be from 1 to 2, the newest version"]);
+    }
+    let index = "create index library_book_title_idx on library_book (title);";
+    assert_eq!(library("1", index).in_database(&world).await, [""; 0]);
+    let column = "alter table library_book add column shelf text;";
+    let why =
+        "library/pack.toml:3: version 1 cannot be served: `library_book.shelf` came later, or has another type since";
+    assert_eq!(library("1", column).in_database(&world).await, [why]);
+    assert_eq!(library("2", column).in_database(&world).await, [""; 0]);
+}
+
+#[test]
+fn a_file_outside_a_transaction_holds_nothing_but_indexes() {
+    let good = "-- insula: no-transaction\ncreate index concurrently library_title_idx on library_book (title);";
+    let bad = good.replace("concurrently ", "");
+    let folder =
+        |second: &str| Folder::new().with("library", MANIFEST, &[("V1__books.sql", SQL), ("V2__more.sql", second)]);
+    assert_eq!(folder(good).complaints(), [""; 0]);
+    let found = folder(&bad).complaints();
+    assert!(found[0].starts_with("library/V2__more.sql: outside a transaction only"), "{found:?}");
+}

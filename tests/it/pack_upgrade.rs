@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use insula::ops::{Platform, migrate_tenants, pending_tenants};
+use insula::ops::{Leader, Pace, Platform, Selection, migrate_fleet};
 use insula::pack::{Packs, load_catalog};
 use reqwest::Method;
 use tempfile::TempDir;
 use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
 
 use super::world::World;
 
@@ -37,10 +38,12 @@ async fn migrate(world: &World, packs: &TempDir) {
     let database = world.app.platform.database.clone();
     let catalog = Arc::new(load_catalog(&database, packs).await.unwrap());
     let platform = Platform { database, catalog };
-    let pending = pending_tenants(&platform, None).await.unwrap();
-    assert!(!pending.is_empty());
-    let tell = |_: &str, outcome: insula::error::Result<()>| outcome.unwrap();
-    assert_eq!(migrate_tenants(&platform, pending, tell).await, 0);
+    let (everybody, pace, stop) = (Selection::default(), Pace::default(), CancellationToken::new());
+    let mut leader = Leader::claim(&platform, "test").await.unwrap();
+    let summary = migrate_fleet(&platform, &mut leader, &everybody, &pace, &stop, |_| {}).await.unwrap();
+    leader.end(&summary).await.unwrap();
+    assert!(summary.total > 0);
+    assert_eq!((summary.migrated, summary.failed), (summary.total, 0));
 }
 
 async fn may(db: &Client, tenant: &str, what: &str) -> bool {

@@ -289,6 +289,13 @@ pub const PROBLEMS: &[Problem] = &[
         "The database does not answer. Please try again.",
     ),
     problem(
+        503,
+        "module_updating",
+        "The tables of the module are older than the service and are being migrated; other modules answer.",
+        "Send the same request again after `Retry-After` seconds.",
+        "Module 'crm' is being brought up to date for your account. Please try again in a moment.",
+    ),
+    problem(
         504,
         "timeout",
         "The work took longer than allowed and was stopped. Nothing of it has been kept.",
