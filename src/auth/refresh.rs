@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::secret::Secret;
 use super::sign_in::{Authenticator, SignedIn, User};
 use crate::config;
-use crate::db::{Acting, Scope, Seat};
+use crate::db::{Acting, Origin, Scope, Seat};
 use crate::error::{Error, Kind, Result};
 use crate::sql::{Sql, Value};
 use crate::tenant::Tenant;
@@ -73,8 +73,8 @@ struct Refreshed {
 
 impl Authenticator {
     /// Takes a refresh token, and gives the next one with a new access token. A token that comes a second time ends its
-    /// whole session: one of the two who sent it had stolen it.
-    pub async fn refresh(&self, tenant: &Tenant, token: &str) -> Result<SignedIn<User>> {
+    /// whole session: one of the two who sent it had stolen it. The audit says from where it came then.
+    pub async fn refresh(&self, tenant: &Tenant, token: &str, origin: Origin) -> Result<SignedIn<User>> {
         let digest = digest_of(token).ok_or_else(not_good)?;
         let next = RefreshToken::generate()?;
         let mut sql = Sql::new("select 1::bigint, sys_refresh(decode(");
@@ -85,7 +85,7 @@ impl Authenticator {
         }
         sql.push(")::text");
         let limit = self.database.statement_timeout();
-        let scope = Scope::write(tenant.place.clone(), Seat::Owner, Acting::service(), limit);
+        let scope = Scope::write(tenant.place.clone(), Seat::Owner, Acting::service().on(Some(origin)), limit);
         let body = self.database.run(&scope, &sql).await?.body.ok_or_else(not_good)?;
         let Refreshed { session, user } = serde_json::from_str(&body).map_err(Error::internal)?;
         self.signed_in(tenant.id, session, next, user)

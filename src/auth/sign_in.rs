@@ -266,9 +266,10 @@ pub fn normal_email(email: &str) -> String {
     email.trim().to_lowercase().replace('\0', "")
 }
 
-/// Whether `sys_user_email` accepts an address; asked before anything is begun.
+/// Whether `sys_user_email` accepts an address; asked before anything is begun. A control character is in none: no header
+/// could name an operator of such an address.
 pub fn is_email(email: &str) -> bool {
-    let strange = |c: char| matches!(c, '@' | ',' | ';' | '\0') || c.is_whitespace();
+    let strange = |c: char| matches!(c, '@' | ',' | ';') || c.is_control() || c.is_whitespace();
     let dotted = |host: &str| host.char_indices().any(|(at, c)| c == '.' && at > 0 && at + 1 < host.len());
     let email = normal_email(email);
     email.chars().count() <= 254

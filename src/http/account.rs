@@ -59,7 +59,7 @@ pub async fn refresh(
     Json(Refresh { refresh_token }): Json<Refresh>,
 ) -> Answer {
     app.limits.caller(tenant.id, context.address)?;
-    Ok(json(StatusCode::OK, &app.authenticator.refresh(&tenant, &refresh_token).await?)?)
+    Ok(json(StatusCode::OK, &app.authenticator.refresh(&tenant, &refresh_token, context.origin()).await?)?)
 }
 
 /// `POST /api/v1/auth/logout`: the end of this session.

@@ -229,6 +229,21 @@ async fn nobody_hides_his_guesses_and_those_of_others() {
 }
 
 #[tokio::test]
+async fn a_stolen_refresh_token_is_traced_to_who_brought_it_twice() {
+    let office = Office::open().await;
+    let owner = office.user("owner").await;
+    let post = |path: &str| office.world.request(Method::POST, "acme", path);
+    let credentials = json!({ "email": "sales1@acme.test", "password": insula::ops::DEMO_PASSWORD });
+    let signed_in = post("/api/v1/auth/login").json(&credentials).send().await.ok();
+    let token = json!({ "refresh_token": signed_in["refresh_token"] });
+    post("/api/v1/auth/refresh").json(&token).send().await.ok();
+    post("/api/v1/auth/refresh").header("x-request-id", "thief-1").json(&token).send().await.problem(401);
+    let ended = entries(&owner, "object_type=eq.sessions&request_id=eq.thief-1").await;
+    assert_eq!((ended.len(), &ended[0]["address"]), (1, &json!("127.0.0.1")), "{ended:#?}");
+    assert!(ended[0]["after"]["revoked_at"].is_string());
+}
+
+#[tokio::test]
 async fn a_flood_of_names_fills_no_audit() {
     let world = World::with(|mut config| {
         config.limits.sign_in_per_minute = 3;

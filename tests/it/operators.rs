@@ -190,3 +190,13 @@ async fn the_command_line_shuts_operators_out_and_lets_them_in() {
     let (_, said) = run(&["disable", "anna@insula.test"]).await;
     assert!(said.contains("Did you mean `ann@insula.test`?"), "{said}");
 }
+
+#[tokio::test]
+async fn no_operator_has_an_address_that_no_header_can_hold() {
+    let world = World::new().await;
+    for email in ["a\u{1}b@insula.test", "a\u{7f}b@insula.test", "ab@insula\0.test\u{8}"] {
+        let form = json!({ "email": email, "name": "Ann", "role": "support", "password": "seven green bottles" });
+        let refused = world.staff().await.post("/api/v1/operators", form).await.problem(422);
+        assert_eq!(refused["errors"][0]["pointer"], "#/email", "{email:?}");
+    }
+}
