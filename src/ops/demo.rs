@@ -49,7 +49,7 @@ struct Plot {
     people: &'static [(&'static str, &'static str, &'static str, &'static str)],
 }
 
-const DEMO: [Plot; 3] = [
+const DEMO: [Plot; 4] = [
     Plot {
         subdomain: "acme",
         name: "Acme Industrial Supplies",
@@ -82,6 +82,21 @@ const DEMO: [Plot; 3] = [
             ("owner", "owner", "Fatima", "Khan"),
             ("admin", "admin", "Joseph", "Mathew"),
             ("manager", "manager", "Isha", "Gupta"),
+            ("picker", "picker", "Ravi", "Kumar"),
+            ("shop", "storefront", "Web", "Shop"),
+        ],
+    },
+    Plot {
+        subdomain: "multistore",
+        name: "Multistore Retail",
+        plan: "sales",
+        people: &[
+            ("owner", "owner", "Neha", "Kapoor"),
+            ("admin", "admin", "Thomas", "George"),
+            ("manager", "manager", "Farah", "Ali"),
+            ("accountant", "accountant", "Suresh", "Pillai"),
+            ("sales1", "salesperson", "Divya", "Reddy"),
+            ("sales2", "salesperson", "Karan", "Bose"),
         ],
     },
 ];

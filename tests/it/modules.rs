@@ -82,7 +82,7 @@ async fn a_module_brings_its_tables_into_one_schema_only() {
     let (superuser, staff) = (world.superuser().await, world.staff().await);
     let (owner, tenant) = (world.user("testcompany", "owner").await, world.tenant_id("testcompany").await);
     let before = relations(&superuser, "tenant_testcompany").await;
-    assert!(before.len() > 10 && before.iter().all(|name| name.starts_with("sys_")), "{before:?}");
+    assert!(before.len() > 10 && !before.iter().any(|name| name.starts_with("crm_")), "{before:?}");
     let everywhere = "select count(*) from pg_class where relname like 'crm%'";
     let crm_before: i64 = superuser.query_one(everywhere, &[]).await.unwrap().get(0);
     assert_eq!(owner.get("/api/v1/contacts").await.problem(403)["detail"], CRM_OFF);
@@ -281,12 +281,12 @@ async fn a_tenant_that_is_not_made_yet_has_no_modules_to_switch() {
     assert_eq!(staff.post(&path, json!({ "reason": "x" })).await.problem(409)["code"], "conflict");
 }
 
-const PARCELS: &str = r#"code = "oms_fulfillment"
+const PARCELS: &str = r#"code = "hrms"
 name = "Parcels"
 requires = ["system_admin"]
 
 [resource.parcels]
-table = "oms_parcel"
+table = "hrm_parcel"
 readonly = ["state"]
 
 [role.packer]
@@ -294,7 +294,7 @@ name = "Packer"
 grants = ["parcels.*"]
 "#;
 
-const PARCEL: &str = "create table oms_parcel (
+const PARCEL: &str = "create table hrm_parcel (
   id uuid primary key default uuid_v7(),
   title text not null,
   state text not null default 'packed'
@@ -304,12 +304,12 @@ const PARCEL: &str = "create table oms_parcel (
 async fn release(world: &World, version: usize) -> Vec<String> {
     let folder =
         Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("parcels-{}-{}", std::process::id(), world.database));
-    let pack = folder.join("oms_fulfillment");
+    let pack = folder.join("hrms");
     std::fs::create_dir_all(&pack).unwrap();
     std::fs::write(pack.join("pack.toml"), PARCELS).unwrap();
     std::fs::write(pack.join("V1__parcels.sql"), PARCEL).unwrap();
     for next in 2..=version {
-        let sql = format!("comment on table oms_parcel is 'parcels of version {next}';");
+        let sql = format!("comment on table hrm_parcel is 'parcels of version {next}';");
         std::fs::write(pack.join(format!("V{next}__comment.sql")), sql).unwrap();
     }
     let mut config = world.app.config.clone();
@@ -323,15 +323,16 @@ async fn release(world: &World, version: usize) -> Vec<String> {
 async fn a_newer_pack_gives_the_rights_of_its_manifest_and_opens_nothing_that_is_off() {
     let world = World::new().await;
     let superuser = world.superuser().await;
+    superuser.batch_execute("insert into public.plan_modules values ('starter', 'hrms')").await.unwrap();
     let denied = Err(SqlState::INSUFFICIENT_PRIVILEGE);
-    let (look, write) = ("select id from oms_parcel", "update oms_parcel set title = title");
-    let forge = "update oms_parcel set state = 'sent'";
-    assert_eq!(release(&world, 1).await, ["testcompany: oms_fulfillment 0 → 1"]);
+    let (look, write) = ("select id from hrm_parcel", "update hrm_parcel set title = title");
+    let forge = "update hrm_parcel set state = 'sent'";
+    assert_eq!(release(&world, 1).await, ["testcompany: hrms 0 → 1"]);
     let given = rights(&superuser, "tenant_testcompany").await;
     assert_eq!(as_tenant(&superuser, "testcompany", write).await, Ok(()));
 
     // As if version 1 had given more than version 2 does.
-    let more = "grant update (state) on tenant_testcompany.oms_parcel to it_t_testcompany";
+    let more = "grant update (state) on tenant_testcompany.hrm_parcel to it_t_testcompany";
     superuser.batch_execute(more).await.unwrap();
     assert_eq!(as_tenant(&superuser, "testcompany", forge).await, Ok(()));
     release(&world, 2).await;
@@ -339,7 +340,7 @@ async fn a_newer_pack_gives_the_rights_of_its_manifest_and_opens_nothing_that_is
     assert_eq!(rights(&superuser, "tenant_testcompany").await, given);
 
     let off = "insert into public.tenant_module_overrides (tenant_id, module_code, enabled, reason, actor)
-        select id, 'oms_fulfillment', false, 'switched off', 'test' from public.tenants where subdomain = 'testcompany'";
+        select id, 'hrms', false, 'switched off', 'test' from public.tenants where subdomain = 'testcompany'";
     superuser.batch_execute(off).await.unwrap();
     release(&world, 3).await;
     assert_eq!(as_tenant(&superuser, "testcompany", look).await, Ok(()));

@@ -138,7 +138,7 @@ async fn operators_make_list_and_show_tenants() {
             None => break,
         }
     }
-    assert_eq!(names, ["acme", &*name, "techstart", "testcompany"], "in pages of two, each tenant once");
+    assert_eq!(names, ["acme", &*name, "multistore", "techstart", "testcompany"], "in pages of two, each tenant once");
 
     for (path, parameter) in [("?limit=0", "limit"), ("?limit=501", "limit")] {
         let problem = staff.get(&format!("/api/v1/tenants{path}")).await.problem(400);
@@ -340,7 +340,7 @@ async fn a_demo_tenant_that_was_left_empty_is_filled_at_the_next_start() {
     superuser.batch_execute(leave_the_owner).await.unwrap();
     for _ in 0..2 {
         seed().await;
-        assert_eq!(superuser.query_one(people, &[]).await.unwrap().get::<_, i64>(0), 3);
+        assert_eq!(superuser.query_one(people, &[]).await.unwrap().get::<_, i64>(0), 5);
     }
     world.user("testcompany", "manager").await.get("/api/v1/me").await.ok();
 }

@@ -153,7 +153,10 @@ impl<'a> Planner<'a, '_> {
         let Some(to) = named else { return links };
         links.extend(to.references.iter().filter(|back| back.target == from.table).map(|back| Link::down(back, to)));
         if links.is_empty() {
-            links.extend(catalog.resources().flat_map(|middle| Link::through(from, middle, to)));
+            let through: Vec<_> = catalog.resources().flat_map(|middle| Link::through(from, middle, to)).collect();
+            // Records that happen to name both, such as documents, do not make the way over a list of pairs ambiguous.
+            let paired = through.iter().any(|link| link.pairs);
+            links.extend(through.into_iter().filter(|link| link.pairs || !paired));
         }
         links
     }
@@ -189,6 +192,8 @@ struct Link<'a> {
     middle: Option<&'a Resource>,
     join: Join<'a>,
     one: bool,
+    /// Whether the resource between holds each pair of rows at most once: it is there to join them.
+    pairs: bool,
     /// Foreign key columns that tell this way from others.
     hints: Vec<&'a Ident>,
 }
@@ -198,14 +203,14 @@ impl<'a> Link<'a> {
     fn up(reference: &'a Reference, to: &'a Resource) -> Self {
         let pairs = reference.columns.iter().map(|(here, there)| (here, there)).collect();
         let hints = reference.columns.iter().map(|(here, _)| here).collect();
-        Self { to, middle: None, join: Join::Direct(pairs), one: true, hints }
+        Self { to, middle: None, join: Join::Direct(pairs), one: true, pairs: false, hints }
     }
 
     /// Against a foreign key of the lower resource.
     fn down(back: &'a Reference, to: &'a Resource) -> Self {
         let pairs = back.columns.iter().map(|(here, there)| (there, here)).collect();
         let hints = back.columns.iter().map(|(here, _)| here).collect();
-        Self { to, middle: None, join: Join::Direct(pairs), one: back.unique, hints }
+        Self { to, middle: None, join: Join::Direct(pairs), one: back.unique, pairs: false, hints }
     }
 
     /// Over a resource between that names both.
@@ -218,7 +223,11 @@ impl<'a> Link<'a> {
                 let above = back.columns.iter().map(|(here, there)| (there, here)).collect();
                 let below = on.columns.iter().map(|(here, there)| (here, there)).collect();
                 let hints = on.columns.iter().map(|(here, _)| here).collect();
-                Self { to, middle: Some(middle), join: Join::Through(&middle.table, above, below), one: false, hints }
+                let mut both: Vec<&Ident> = back.columns.iter().chain(&on.columns).map(|(here, _)| here).collect();
+                both.sort_unstable();
+                let pairs = middle.unique.iter().any(|names| names.iter().eq(both.iter().copied()));
+                let join = Join::Through(&middle.table, above, below);
+                Self { to, middle: Some(middle), join, one: false, pairs, hints }
             })
             .collect()
     }
