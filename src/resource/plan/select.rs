@@ -120,6 +120,9 @@ impl<'a> Planner<'a, '_> {
         if let Some(hint) = &embed.hint {
             links.retain(|link| link.hints.iter().any(|column| column.as_str() == hint));
         }
+        if links.iter().any(|link| link.pairs) {
+            links.retain(|link| link.pairs);
+        }
         match links.len() {
             1 => Ok(links.remove(0)),
             0 => Err(self.unknown(from, embed)),
@@ -191,6 +194,8 @@ struct Link<'a> {
     one: bool,
     /// Foreign key columns that tell this way from others.
     hints: Vec<&'a Ident>,
+    /// Whether the resource between pairs rows, each two once: a plainer way than over rows that happen to name both.
+    pairs: bool,
 }
 
 impl<'a> Link<'a> {
@@ -198,14 +203,14 @@ impl<'a> Link<'a> {
     fn up(reference: &'a Reference, to: &'a Resource) -> Self {
         let pairs = reference.columns.iter().map(|(here, there)| (here, there)).collect();
         let hints = reference.columns.iter().map(|(here, _)| here).collect();
-        Self { to, middle: None, join: Join::Direct(pairs), one: true, hints }
+        Self { to, middle: None, join: Join::Direct(pairs), one: true, hints, pairs: false }
     }
 
     /// Against a foreign key of the lower resource.
     fn down(back: &'a Reference, to: &'a Resource) -> Self {
         let pairs = back.columns.iter().map(|(here, there)| (there, here)).collect();
         let hints = back.columns.iter().map(|(here, _)| here).collect();
-        Self { to, middle: None, join: Join::Direct(pairs), one: back.unique, hints }
+        Self { to, middle: None, join: Join::Direct(pairs), one: back.unique, hints, pairs: false }
     }
 
     /// Over a resource between that names both.
@@ -218,7 +223,11 @@ impl<'a> Link<'a> {
                 let above = back.columns.iter().map(|(here, there)| (there, here)).collect();
                 let below = on.columns.iter().map(|(here, there)| (here, there)).collect();
                 let hints = on.columns.iter().map(|(here, _)| here).collect();
-                Self { to, middle: Some(middle), join: Join::Through(&middle.table, above, below), one: false, hints }
+                let mut both: Vec<&Ident> = back.columns.iter().chain(&on.columns).map(|(here, _)| here).collect();
+                both.sort_unstable();
+                let pairs = middle.unique.iter().any(|columns| columns.iter().eq(both.iter().copied()));
+                let join = Join::Through(&middle.table, above, below);
+                Self { to, middle: Some(middle), join, one: false, hints, pairs }
             })
             .collect()
     }
