@@ -49,7 +49,7 @@ struct Plot {
     people: &'static [(&'static str, &'static str, &'static str, &'static str)],
 }
 
-const DEMO: [Plot; 3] = [
+const DEMO: [Plot; 4] = [
     Plot {
         subdomain: "acme",
         name: "Acme Industrial Supplies",
@@ -82,6 +82,21 @@ const DEMO: [Plot; 3] = [
             ("owner", "owner", "Fatima", "Khan"),
             ("admin", "admin", "Joseph", "Mathew"),
             ("manager", "manager", "Isha", "Gupta"),
+        ],
+    },
+    Plot {
+        subdomain: "greenwood",
+        name: "Greenwood School",
+        plan: "school_plus",
+        people: &[
+            ("owner", "owner", "Sudha", "Murthy"),
+            ("admin", "school_admin", "Peter", "D'Souza"),
+            ("principal", "principal", "Lakshmi", "Raman"),
+            ("teacher", "teacher", "Asha", "Pillai"),
+            ("student", "student", "Aarav", "Das"),
+            ("parent", "parent", "Rekha", "Das"),
+            ("accountant", "accountant", "Mohan", "Hegde"),
+            ("reception", "receptionist", "Tina", "Pinto"),
         ],
     },
 ];

@@ -63,6 +63,8 @@ mod replacing;
 mod report_parameters;
 mod resolution;
 mod round_trips;
+mod school;
+mod school_core;
 mod scope_relations;
 mod second;
 mod second_factor;

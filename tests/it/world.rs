@@ -125,7 +125,7 @@ pub struct World {
 }
 
 impl World {
-    /// The service over a clone of the demo: `acme` and `techstart` (crm), `testcompany` (starter).
+    /// The service over a clone of the demo: `acme` and `techstart` (crm), `testcompany` (starter), `greenwood` (school).
     pub async fn new() -> Self {
         Self::with(|config| config).await
     }
