@@ -64,6 +64,7 @@ mod report_parameters;
 mod resolution;
 mod round_trips;
 mod school;
+mod school_attendance;
 mod school_core;
 mod scope_relations;
 mod second;
