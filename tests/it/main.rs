@@ -66,6 +66,7 @@ mod round_trips;
 mod school;
 mod school_attendance;
 mod school_core;
+mod school_marks;
 mod scope_relations;
 mod second;
 mod second_factor;
