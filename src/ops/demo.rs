@@ -49,7 +49,7 @@ struct Plot {
     people: &'static [(&'static str, &'static str, &'static str, &'static str)],
 }
 
-const DEMO: [Plot; 4] = [
+const DEMO: [Plot; 5] = [
     Plot {
         subdomain: "acme",
         name: "Acme Industrial Supplies",
@@ -97,6 +97,21 @@ const DEMO: [Plot; 4] = [
             ("accountant", "accountant", "Suresh", "Pillai"),
             ("sales1", "salesperson", "Divya", "Reddy"),
             ("sales2", "salesperson", "Karan", "Bose"),
+        ],
+    },
+    Plot {
+        subdomain: "greenwood",
+        name: "Greenwood School",
+        plan: "school_plus",
+        people: &[
+            ("owner", "owner", "Sudha", "Murthy"),
+            ("admin", "school_admin", "Peter", "D'Souza"),
+            ("principal", "principal", "Lakshmi", "Raman"),
+            ("teacher", "teacher", "Asha", "Pillai"),
+            ("student", "student", "Aarav", "Das"),
+            ("parent", "parent", "Rekha", "Das"),
+            ("accountant", "accountant", "Mohan", "Hegde"),
+            ("reception", "receptionist", "Tina", "Pinto"),
         ],
     },
 ];

@@ -125,7 +125,8 @@ pub struct World {
 }
 
 impl World {
-    /// The service over a clone of the demo: `acme` and `techstart` (crm), `testcompany` (starter), `multistore` (sales).
+    /// The service over a clone of the demo: `acme` and `techstart` (crm), `testcompany` (starter), `multistore` (sales),
+    /// `greenwood` (school).
     pub async fn new() -> Self {
         Self::with(|config| config).await
     }
