@@ -20,7 +20,7 @@ pub use demo::{DEMO_OPERATOR, DEMO_PASSWORD, DemoTenant, DemoUser, seed_demo};
 pub use directory::{tenant_find, tenant_list, tenant_show};
 pub use fleet::{
     Behind, Event, Failed, Fault, Halt, Leader, Pace, Pending, Rehearsal, Selection, Summary, Trouble, migrate_fleet,
-    pending_tenants, rehearse, running_migration, troubled_tenants, verify_files,
+    most_jobs, pending_tenants, rehearse, running_migration, troubled_tenants, verify_files,
 };
 pub use journal::recover;
 pub use lifecycle::{tenant_resume, tenant_suspend};

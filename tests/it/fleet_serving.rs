@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use insula::app::migrate_everything;
+use insula::app::{App, migrate_everything};
 use tempfile::TempDir;
 
 use super::world::World;
@@ -103,4 +103,22 @@ async fn a_tenant_whose_users_are_kept_in_tables_too_old_is_refused_as_a_whole()
         assert_eq!(owner.get(path).await.problem(503)["code"], "module_updating", "{path}");
     }
     assert_eq!(world.user("acme", "owner").await.get("/api/v1/contacts").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_service_that_migrates_first_starts_although_a_tenant_is_broken() {
+    let world = World::new().await;
+    let sql = "insert into public.tenant_module_overrides (tenant_id, module_code, enabled, reason, actor)
+        select id, 'oms_fulfillment', true, 'tests', 'test' from public.tenants where subdomain = 'acme';
+        create table tenant_acme.oms_parcel ()";
+    world.superuser().await.batch_execute(sql).await.unwrap();
+    let folder = pack(&[PARCEL, INDEX], "");
+    let mut config = world.app.config.clone();
+    config.packs.path = folder.path().to_str().unwrap().to_owned();
+    assert_eq!(migrate_everything(&config).await.unwrap(), ["testcompany: oms_fulfillment 0 → 2"]);
+    let app = App::start(config).await.unwrap();
+    let acme = app.tenants.by_subdomain("acme").await.unwrap();
+    assert_eq!(app.gate.pass(acme.id, "oms_fulfillment").await.unwrap_err().code(), "module_updating");
+    assert!(app.gate.pass(acme.id, "crm").await.is_ok());
+    app.stop.cancel();
 }

@@ -12,7 +12,7 @@ use super::{MigrateArgs, known};
 use crate::app::{open_database, open_platform};
 use crate::db::migrate_public;
 use crate::error::Result;
-use crate::ops::{Halt, Leader, Platform, Summary, migrate_fleet, pending_tenants, recover};
+use crate::ops::{Halt, Leader, Platform, Summary, migrate_fleet, most_jobs, pending_tenants, recover};
 
 pub(super) async fn migrate(context: &Context, args: &MigrateArgs) -> Result<Exit> {
     let config = context.installation()?;
@@ -54,6 +54,11 @@ async fn lead(
     let mut names: Vec<&str> =
         pending.iter().filter(|item| selection.takes(item)).map(|item| item.subdomain.as_str()).collect();
     names.dedup();
+    let most = most_jobs(platform);
+    if args.pace.jobs > most && names.len() > most {
+        let note = format!("{most} tenants at once: `database.control_pool` has no connections for more.");
+        context.out.note(&note);
+    }
     let progress = Progress::new(&context.out, names.len());
     let tell = |event: crate::ops::Event<'_>| progress.tell(&event);
     let summary = migrate_fleet(platform, &mut leader, &selection, &args.pace(), stop, tell).await?;

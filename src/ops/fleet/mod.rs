@@ -192,15 +192,13 @@ impl Run<'_> {
             begun.fetch_add(usize::from(go), Ordering::Relaxed);
             future::ready(go)
         };
-        // One connection is the leader's, and one stays free for what is written down.
-        let most = self.platform.database.control_connections().saturating_sub(2).max(1);
         stream::iter(tenants)
             .take_while(goes_on)
             .map(|behind| async move {
                 let outcome = self.tenant(&behind).await;
                 (behind, outcome)
             })
-            .buffer_unordered(self.pace.jobs.clamp(1, most))
+            .buffer_unordered(self.pace.jobs.clamp(1, most_jobs(self.platform)))
             .for_each(|(behind, outcome)| {
                 let counter = if outcome.is_ok() { &self.migrated } else { &self.failed };
                 counter.fetch_add(1, Ordering::Relaxed);
@@ -229,6 +227,11 @@ impl Run<'_> {
         }
         if failed.is_empty() { Ok(()) } else { Err(Failed(failed)) }
     }
+}
+
+/// How many tenants can be worked on at once: one connection is the leader's, and one stays free for what is written down.
+pub fn most_jobs(platform: &Platform) -> usize {
+    platform.database.control_connections().saturating_sub(2).max(1)
 }
 
 /// How many tenants each wave has: the canaries, then up to each percentage, then the others.

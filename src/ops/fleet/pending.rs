@@ -1,5 +1,6 @@
 //! What is behind, and what tenants hold that this program does not have.
 
+use std::fmt;
 use std::time::SystemTime;
 
 use serde::Serialize;
@@ -24,6 +25,12 @@ pub struct Pending {
     /// It failed at this version before: it is left out unless it is named.
     pub quarantined: bool,
     pub(super) place: Place,
+}
+
+impl fmt::Display for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} {} → {}", self.subdomain, self.pack, self.from, self.to)
+    }
 }
 
 /// Which part of the fleet is meant.
