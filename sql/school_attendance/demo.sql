@@ -1,4 +1,4 @@
--- A timetable, and a term of registers for the classes of the active year: the first sixty school days, as far as they are over.
+-- A timetable, and a term of registers for the classes of the active year: the last sixty school days before today.
 
 create function sch_demo_dice(salt text) returns float8
 language sql stable as $$
@@ -56,7 +56,7 @@ cross join lateral (
   select day::date as on_date
   from generate_series(lower(y.span), app_today() - 1, interval '1 day') day
   where extract(isodow from day) < 6 and not exists (select from sys_holiday h where h.on_date = day::date)
-  order by day
+  order by day desc
   limit 60) d;
 
 -- two students are often away

@@ -118,8 +118,9 @@ async fn the_percentage_counts_late_as_one_half_a_day_as_half_and_excused_not_at
     let student = school.student(3).await;
     let sql = format!(
         "set session_replication_role = replica;
-         with numbered as (select id, row_number() over (order by on_date) as n from sch_attendance where student_id = '{student}')
-         delete from sch_attendance a using numbered n where n.id = a.id and n.n > 5;
+         with numbered as (select id, row_number() over (order by on_date) as n from sch_attendance where student_id = '{student}'
+           and date_trunc('month', on_date) = date_trunc('month', current_date - interval '1 month'))
+         delete from sch_attendance a where student_id = '{student}' and id not in (select id from numbered where n <= 5);
          with numbered as (select id, row_number() over (order by on_date) as n from sch_attendance where student_id = '{student}')
          update sch_attendance a set minutes_late = null,
            status = (array['present', 'late', 'half_day', 'absent', 'excused'])[n.n] from numbered n where n.id = a.id;
