@@ -2,7 +2,7 @@
 
 create function fin_entry_text(e fin_entry) returns text
 language sql stable as $$
-  select concat_ws('|', e.id, e.chain_no, e.number, e.entry_date, e.period_id, e.location_id, e.reversal_of, e.source_event, (
+  select concat_ws('|', e.id, e.chain_no, e.number, e.entry_date, e.period_id, e.location_id, e.reversal_of, (
     select string_agg(concat_ws(':', l.line_no, l.account_id, l.party_id, l.debit, l.credit), ',' order by l.line_no)
     from fin_line l
     where l.entry_id = e.id))
