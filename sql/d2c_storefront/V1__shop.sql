@@ -106,6 +106,7 @@ create table shop_cart (
   ship_to jsonb,
   shipping_rate_id uuid,
   utm jsonb not null default '{}',
+  lines jsonb not null default '[]',
   order_id uuid,
   attempt int not null default 0,
   state text not null default 'open',
@@ -137,6 +138,7 @@ comment on constraint shop_cart_phone on shop_cart is 'must have at most 40 char
 comment on constraint shop_cart_ship_to on shop_cart is 'must be an object';
 comment on constraint shop_cart_shipping_rate_id_fk on shop_cart is 'does not name an existing shipping rate | is still used by carts';
 comment on constraint shop_cart_utm on shop_cart is 'must be an object';
+comment on column shop_cart.lines is 'what lies in the cart, as its shopper sees it';
 comment on constraint shop_cart_order_id_fk on shop_cart is 'does not name an existing order | is still used by carts';
 comment on constraint shop_cart_order_id_key on shop_cart is 'is already used by another cart';
 comment on constraint shop_cart_state on shop_cart is 'must be open, checkout, ordered or expired';
@@ -191,6 +193,7 @@ select sys_std('shop_adjustment');
 create table shop_payment (
   id uuid primary key default uuid_v7(),
   cart_id uuid not null,
+  store_id uuid not null,
   gateway text not null,
   gateway_ref text not null,
   amount numeric(18,2) not null,
@@ -198,6 +201,7 @@ create table shop_payment (
   refunded numeric(18,2) not null default 0,
   state text not null default 'created',
   constraint shop_payment_cart_id_fk foreign key (cart_id) references shop_cart,
+  constraint shop_payment_store_id_fk foreign key (store_id) references shop_store,
   constraint shop_payment_gateway check (length(btrim(gateway)) between 1 and 40),
   constraint shop_payment_gateway_ref check (length(btrim(gateway_ref)) between 1 and 200),
   constraint shop_payment_amount check (amount > 0),
@@ -208,6 +212,7 @@ create table shop_payment (
 );
 comment on table shop_payment is 'payments of carts by a gateway';
 comment on constraint shop_payment_cart_id_fk on shop_payment is 'does not name an existing cart | is still used by payments';
+comment on constraint shop_payment_store_id_fk on shop_payment is 'does not name an existing store | is still used by payments';
 comment on constraint shop_payment_gateway on shop_payment is 'must have 1 to 40 characters';
 comment on constraint shop_payment_gateway_ref on shop_payment is 'must have 1 to 200 characters';
 comment on constraint shop_payment_amount on shop_payment is 'must be greater than 0';
@@ -217,6 +222,7 @@ comment on constraint shop_payment_capture_within on shop_payment is 'must not c
 comment on constraint shop_payment_refund_within on shop_payment is 'must not refund more than was captured';
 select sys_std('shop_payment');
 create index shop_payment_cart_id on shop_payment (cart_id);
+create index shop_payment_store_id on shop_payment (store_id);
 
 create table shop_review (
   id uuid primary key default uuid_v7(),

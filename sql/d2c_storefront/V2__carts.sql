@@ -26,6 +26,7 @@ begin
   insert into shop_cart (id, store_id, token_hash, utm)
   values ($1, s.id, shop_digest(input ->> 'token'), coalesce(input -> 'utm', '{}'))
   returning * into c;
+  perform set_config('app.cart', c.id::text, true);
   return to_jsonb(c) - 'token_hash';
 end $$;
 comment on function shop_cart_open(uuid, jsonb) is 'an empty cart for the bearer of a token';
@@ -41,14 +42,19 @@ begin
     perform app_fail('AP404', 'not_found', 'not found');
   end if;
   perform shop_store_seen(c.store_id);
+  perform set_config('app.cart', c.id::text, true);
   return c;
 end $$;
 comment on function shop_cart_of(uuid, text) is 'internal: the cart of the bearer of a token, locked';
 revoke all on function shop_cart_of(uuid, text) from public;
 
 create function shop_cart_shown(p_id uuid) returns jsonb
-language sql stable as $$
-  select to_jsonb(c) - 'token_hash' || jsonb_build_object('lines', coalesce((
+language plpgsql as $$
+declare
+  c shop_cart;
+begin
+  update shop_cart k
+  set lines = coalesce((
     select jsonb_agg(jsonb_build_object(
       'listing_id', l.listing_id,
       'title', x.title,
@@ -56,12 +62,13 @@ language sql stable as $$
       'unit_price', coalesce(l.unit_price, com_price_for(s.price_list_id, x.item_id, l.qty, app_today()))) order by l.id)
     from shop_cart_line l
     join shop_listing x on x.id = l.listing_id
-    where l.cart_id = c.id), '[]'))
-  from shop_cart c
-  join shop_store s on s.id = c.store_id
-  where c.id = p_id
-$$;
-comment on function shop_cart_shown(uuid) is 'internal: a cart as its shopper sees it';
+    join shop_store s on s.id = x.store_id
+    where l.cart_id = k.id), '[]')
+  where k.id = p_id
+  returning * into c;
+  return to_jsonb(c) - 'token_hash';
+end $$;
+comment on function shop_cart_shown(uuid) is 'internal: a cart as its shopper sees it, with its lines';
 revoke all on function shop_cart_shown(uuid) from public;
 
 create function shop_cart_show(id uuid, input jsonb) returns jsonb
@@ -98,7 +105,6 @@ begin
   end if;
   insert into shop_cart_line (cart_id, listing_id, qty) values (p_cart.id, p_listing, p_qty)
   on conflict on constraint shop_cart_line_key do update set qty = excluded.qty;
-  update shop_cart set utm = utm where id = p_cart.id;
 end $$;
 comment on function shop_cart_put(shop_cart, uuid, numeric) is 'internal: so much of a listing lies in an open cart';
 revoke all on function shop_cart_put(shop_cart, uuid, numeric) from public;
@@ -171,7 +177,7 @@ end $$;
 comment on function shop_cart_address(uuid, jsonb) is 'where the goods go, and how';
 revoke all on function shop_cart_address(uuid, jsonb) from public;
 
--- Carts are locked before their orders, here and in shop_capture; a hold that is being paid is skipped.
+-- Carts are locked before their orders, here and in shop_payment_capture; a hold that is being paid is skipped.
 create function shop_expire_holds(p_store uuid) returns int
 language plpgsql as $$
 declare
@@ -202,7 +208,7 @@ language plpgsql security definer set search_path from current as $$
 declare
   s shop_store;
 begin
-  perform app_require('store.carts.view');
+  perform app_require('store.payments.capture');
   s := shop_store_seen($1);
   return to_jsonb(s) || jsonb_build_object('expired', shop_expire_holds(s.id));
 end $$;
@@ -295,7 +301,8 @@ end $$;
 comment on function shop_cart_checkout(uuid, jsonb) is 'fixes the price of a cart and holds the goods, all of them or none';
 revoke all on function shop_cart_checkout(uuid, jsonb) from public;
 
-create function shop_cart_pay(id uuid, input jsonb) returns jsonb
+-- the maker of payments
+create function shop_payment_begin(id uuid, input jsonb) returns jsonb
 language plpgsql security definer set search_path from current as $$
 #variable_conflict use_column
 declare
@@ -303,43 +310,41 @@ declare
   p shop_payment;
 begin
   perform app_require('store.carts.shop');
-  c := shop_cart_of($1, input ->> 'token');
+  c := shop_cart_of((input ->> 'cart_id')::uuid, input ->> 'token');
   perform com_need_state(c.state, 'checkout');
   if c.total = 0 then
     perform app_fail('AP422', 'nothing_due', 'There is nothing to pay.');
   end if;
-  insert into shop_payment (cart_id, gateway, gateway_ref, amount)
-  values (c.id, input ->> 'gateway', input ->> 'gateway_ref', c.total)
+  insert into shop_payment (id, cart_id, store_id, gateway, gateway_ref, amount)
+  values ($1, c.id, c.store_id, input ->> 'gateway', input ->> 'gateway_ref', c.total)
   returning * into p;
   return to_jsonb(p);
 end $$;
-comment on function shop_cart_pay(uuid, jsonb) is 'writes down a payment that the gateway has begun';
-revoke all on function shop_cart_pay(uuid, jsonb) from public;
+comment on function shop_payment_begin(uuid, jsonb) is 'writes down a payment that the gateway has begun';
+revoke all on function shop_payment_begin(uuid, jsonb) from public;
 
 -- Safe to repeat. Money that arrives when the promise cannot be kept is written down and due back: never lost, never sold twice.
-create function shop_capture(id uuid, input jsonb) returns jsonb
+create function shop_payment_capture(id uuid, input jsonb) returns jsonb
 language plpgsql security definer set search_path from current as $$
 #variable_conflict use_column
 declare
-  s shop_store;
   p shop_payment;
   c shop_cart;
   o oms_order;
   came constant numeric := (input ->> 'amount')::numeric;
 begin
   perform app_require('store.payments.capture');
-  s := shop_store_seen($1);
-  select x.* into p from shop_payment x join shop_cart k on k.id = x.cart_id and k.store_id = s.id
-  where x.gateway = input ->> 'gateway' and x.gateway_ref = input ->> 'gateway_ref';
+  select * into p from shop_payment where id = $1;
   if p.id is null then
     perform app_fail('AP404', 'not_found', 'not found');
   end if;
+  perform shop_store_seen(p.store_id);
   select * into c from shop_cart where id = p.cart_id for update;
   select * into p from shop_payment where id = p.id for update;
   if p.state in ('captured', 'refund_due', 'refunded') then
     return to_jsonb(p);
   end if;
-  if came is null or came <= 0 then
+  if came <= 0 then
     perform app_fail('AP422', 'amount', 'must be greater than 0', 'amount');
   end if;
   select * into o from oms_order where id = c.order_id for update;
@@ -353,8 +358,8 @@ begin
   perform sys_emit('d2c.order.paid', 'oms_order', o.id, app_today(), o.location_id, o.party_id, c.total, o.currency);
   return to_jsonb(p);
 end $$;
-comment on function shop_capture(uuid, jsonb) is 'the gateway says that money has arrived';
-revoke all on function shop_capture(uuid, jsonb) from public;
+comment on function shop_payment_capture(uuid, jsonb) is 'the gateway says that money has arrived';
+revoke all on function shop_payment_capture(uuid, jsonb) from public;
 
 -- the gateway itself is called by who asks for this
 create function shop_payment_refund(id uuid, input jsonb) returns jsonb
@@ -369,7 +374,7 @@ begin
   if p.id is null then
     perform app_fail('AP404', 'not_found', 'not found');
   end if;
-  perform shop_store_seen((select store_id from shop_cart where id = p.cart_id));
+  perform shop_store_seen(p.store_id);
   perform com_need_state(p.state, 'captured', 'refund_due');
   if back <= 0 or back > p.captured - p.refunded then
     perform app_fail('AP422', 'amount', format('must be more than 0 and at most %s', p.captured - p.refunded), 'amount');

@@ -8,6 +8,7 @@ declare
   shop uuid;
   rate uuid;
   cart uuid;
+  paid uuid;
   bearer text;
   x record;
   row jsonb;
@@ -41,11 +42,13 @@ begin
       'ship_to', '{"name": "A Shopper", "city": "Bengaluru", "state_code": "29", "pincode": "560001"}'::jsonb, 'shipping_rate_id', rate));
     row := shop_cart_checkout(cart, jsonb_build_object('token', bearer));
     continue when n = 3;
-    perform shop_cart_pay(cart, jsonb_build_object('token', bearer, 'gateway', 'payline', 'gateway_ref', 'PL-' || (5000 + n)));
-    perform shop_capture(shop, jsonb_build_object('gateway', 'payline', 'gateway_ref', 'PL-' || (5000 + n), 'amount', row -> 'total'));
+    paid := uuid_v7();
+    perform shop_payment_begin(paid, jsonb_build_object('cart_id', cart, 'token', bearer, 'gateway', 'payline', 'gateway_ref', 'PL-' || (5000 + n)));
+    perform shop_payment_capture(paid, jsonb_build_object('amount', row -> 'total'));
   end loop;
 
   perform set_config('app.user_id', '', true);
   perform set_config('app.perms', '', true);
   perform set_config('app.action', '', true);
+  perform set_config('app.cart', '', true);
 end $$;

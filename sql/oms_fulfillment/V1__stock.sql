@@ -368,7 +368,7 @@ begin
     perform sys_emit('oms.stock.counted', 'oms_stock_move', move, app_today(), loc, null, value, com_base(),
       case when d > 0 then oms_lines('inventory', 'stock_loss', value) else oms_lines('stock_loss', 'inventory', value) end);
   end if;
-  return oms_stock_shown($1, item, lot) || jsonb_build_object('difference', d);
+  return oms_stock_shown($1, item, lot);
 end $$;
 comment on function oms_bin_count(uuid, jsonb) is 'writes down what was counted in a bin';
 revoke all on function oms_bin_count(uuid, jsonb) from public;

@@ -43,7 +43,7 @@ begin
   if taken < r.qty then
     perform sys_emit('oms.pick.short', 'oms_reservation', r.id, app_today(), s.location_id, null, r.qty - taken, null);
   end if;
-  return (select to_jsonb(x) from oms_reservation x where x.id = r.id) || jsonb_build_object('short_qty', r.qty - taken);
+  return (select to_jsonb(x) from oms_reservation x where x.id = r.id);
 end $$;
 comment on function oms_reservation_pick(uuid, jsonb) is 'takes goods from their bin into a shipment; what was not found is given back';
 revoke all on function oms_reservation_pick(uuid, jsonb) from public;

@@ -340,7 +340,18 @@ async fn a_demo_tenant_that_was_left_empty_is_filled_at_the_next_start() {
     let leave_the_owner = "set session_replication_role = replica;
         delete from tenant_testcompany.sys_user where email <> 'owner@testcompany.test';
         delete from tenant_testcompany.sys_user_role where user_id not in (select id from tenant_testcompany.sys_user);
-        delete from tenant_testcompany.sys_credential where user_id not in (select id from tenant_testcompany.sys_user)";
+        delete from tenant_testcompany.sys_credential where user_id not in (select id from tenant_testcompany.sys_user);
+        do $$
+        declare
+          t text;
+        begin
+          for t in select tablename from pg_tables where schemaname = 'tenant_testcompany' and tablename ~ '^(com|oms|shop)_(?!tax)' loop
+            execute 'delete from tenant_testcompany.' || t;
+          end loop;
+          delete from tenant_testcompany.sys_user_location;
+          delete from tenant_testcompany.sys_location;
+          delete from tenant_testcompany.sys_event;
+        end $$";
     superuser.batch_execute(leave_the_owner).await.unwrap();
     for _ in 0..2 {
         seed().await;

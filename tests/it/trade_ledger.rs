@@ -43,9 +43,10 @@ async fn what_is_posted_balances_and_stays() {
     // Reversed once, not before its day, and a reversal is not reversed.
     let on = |day: &str| json!({ "on_date": day, "reason": "Wrong account" });
     refuses(&act(&accountant, "entries", &good, "reverse", on("2020-01-01")).await, 422, "date");
-    let reversal = act(&accountant, "entries", &good, "reverse", on(&day)).await.ok();
+    act(&accountant, "entries", &good, "reverse", on(&day)).await.ok();
     refuses(&act(&accountant, "entries", &good, "reverse", on(&day)).await, 409, "reversed");
-    let reversal = reversal["id"].as_str().unwrap();
+    let reversals = accountant.rows(&format!("/api/v1/entries?reversal_of=eq.{good}")).await;
+    let reversal = reversals[0]["id"].as_str().unwrap();
     refuses(&act(&accountant, "entries", reversal, "reverse", on(&day)).await, 409, "is_reversal");
     company.still_adds_up().await;
     // Whatever writes a posted entry, it balances at the end of the transaction.
@@ -156,7 +157,7 @@ async fn documents_wait_for_accounts_and_stop_for_filed_taxes() {
         }
         refuses(&answer, 409, "unposted_events");
         made(owner.post("/api/v1/posting_rules", json!({ "role": "sales", "account_id": account })).await);
-        assert_eq!(act(&accountant, "periods", id, "post_events", json!({})).await.ok()["posted"], 1);
+        act(&accountant, "periods", id, "post_events", json!({})).await.ok();
     }
     assert!(accountant.rows("/api/v1/unposted_events").await.is_empty());
     company.still_adds_up().await;
