@@ -368,7 +368,7 @@ async fn operators_routes_are_closed_to_everybody_else() {
         }
     }
     let untouched = "select count(*) from public.tenants where state = 'active'";
-    assert_eq!(world.superuser().await.query_one(untouched, &[]).await.unwrap().get::<_, i64>(0), 4);
+    assert_eq!(world.superuser().await.query_one(untouched, &[]).await.unwrap().get::<_, i64>(0), 5);
     assert_eq!(bucket_connections(&world).await, 0, "a refusal reached for the tenant's data");
 }
 

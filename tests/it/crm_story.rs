@@ -7,6 +7,9 @@ use tokio_postgres::Client;
 
 use super::world::{Answer, User, World};
 
+/// The modules that `acme` has.
+pub const BOUGHT: [&str; 2] = ["system_admin", "crm"];
+
 /// Where `acme` works: the service, and the superuser's look at its tables.
 pub struct Office {
     pub world: World,

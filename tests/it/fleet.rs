@@ -11,7 +11,7 @@ use tokio_postgres::Client;
 
 use super::world::World;
 
-const MANIFEST: &str = r#"code = "oms_fulfillment"
+const MANIFEST: &str = r#"code = "hrms"
 name = "Parcels"
 requires = ["system_admin"]
 
@@ -67,7 +67,8 @@ impl Fleet {
 
     async fn buy(&self) {
         let sql = "insert into public.tenant_module_overrides (tenant_id, module_code, enabled, reason, actor)
-            select id, 'oms_fulfillment', true, 'tests', 'test' from public.tenants";
+            select id, 'hrms', true, 'tests', 'test' from public.tenants
+            where subdomain in ('acme', 'techstart', 'testcompany')";
         self.db.batch_execute(sql).await.unwrap();
     }
 
@@ -93,7 +94,8 @@ impl Fleet {
     /// Versions of the pack in `acme`, `techstart` and `testcompany`; 0 = not there.
     async fn versions(&self) -> Vec<i32> {
         let sql = "select coalesce(p.version, 0) from public.tenants t
-            left join public.tenant_packs p on p.tenant_id = t.id and p.pack = 'oms_fulfillment' order by t.subdomain";
+            left join public.tenant_packs p on p.tenant_id = t.id and p.pack = 'hrms'
+            where t.subdomain in ('acme', 'techstart', 'testcompany') order by t.subdomain";
         self.db.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
     }
 
@@ -136,13 +138,13 @@ async fn ended(child: Child) -> Ran {
 
 fn pack(manifest: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
-    std::fs::create_dir(folder.path().join("oms_fulfillment")).unwrap();
-    std::fs::write(folder.path().join("oms_fulfillment/pack.toml"), manifest).unwrap();
+    std::fs::create_dir(folder.path().join("hrms")).unwrap();
+    std::fs::write(folder.path().join("hrms/pack.toml"), manifest).unwrap();
     folder
 }
 
 fn write(folder: &Path, version: usize, sql: &str) {
-    std::fs::write(folder.join(format!("oms_fulfillment/V{version}__part.sql")), sql).unwrap();
+    std::fs::write(folder.join(format!("hrms/V{version}__part.sql")), sql).unwrap();
 }
 
 const WAITING: &str =
@@ -213,7 +215,7 @@ async fn a_lock_that_is_given_back_meanwhile_is_no_failure() {
     fleet.poll("it waits longer than it may", WAITING, 0).await;
     holder.batch_execute("rollback").await.unwrap();
     ended(child).await.expect(0);
-    let sql = "select max(attempts)::bigint from public.tenant_migrations where pack = 'oms_fulfillment'";
+    let sql = "select max(attempts)::bigint from public.tenant_migrations where pack = 'hrms'";
     assert!(fleet.db.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) > 1, "it was tried again");
 }
 
@@ -295,12 +297,12 @@ async fn a_file_that_was_changed_or_is_missing_is_named() {
     fleet.file(3, WEIGHT);
     for arguments in [&[][..], &["--check"], &["--dry-run"]] {
         let ran = fleet.migrate(arguments).await.expect(1);
-        assert!(ran.said.contains("oms_fulfillment/V1__part.sql was changed"), "{}", ran.said);
+        assert!(ran.said.contains("hrms/V1__part.sql was changed"), "{}", ran.said);
     }
     assert_eq!(fleet.versions().await, [2, 2, 2]);
     fleet.file(1, PARCEL);
     for version in [2, 3] {
-        std::fs::remove_file(fleet.folder.path().join(format!("oms_fulfillment/V{version}__part.sql"))).unwrap();
+        std::fs::remove_file(fleet.folder.path().join(format!("hrms/V{version}__part.sql"))).unwrap();
     }
     let ran = fleet.migrate(&[]).await.expect(1);
     assert!(ran.said.contains("V2__….sql") && ran.said.contains("is missing: 3 tenants"), "{}", ran.said);
@@ -369,7 +371,7 @@ async fn a_dry_run_shows_the_sql_and_leaves_nothing() {
     let state = async || fleet.db.query_one(state, &[]).await.unwrap().get::<_, Value>(0);
     let before = state().await;
     let ran = fleet.migrate(&["--dry-run", "--tenant", "techstart"]).await.expect(0);
-    assert!(ran.out.contains("oms_fulfillment/V2__part.sql\n") && ran.out.contains(LABEL), "{}", ran.out);
+    assert!(ran.out.contains("hrms/V2__part.sql\n") && ran.out.contains(LABEL), "{}", ran.out);
     assert!(ran.out.contains("create index concurrently"), "{}", ran.out);
     assert!(ran.said.contains("techstart"), "{}", ran.said);
     assert_eq!(state().await, before);
@@ -387,11 +389,9 @@ async fn one_pack_of_one_tenant_can_be_meant_and_a_slip_is_refused() {
     fleet.file(2, LABEL);
     fleet.migrate(&["--pack", "crm"]).await.expect(0);
     assert_eq!(fleet.versions().await, [1, 1, 1]);
-    fleet.migrate(&["--pack", "oms_fulfillment", "--tenant", "acme"]).await.expect(0);
+    fleet.migrate(&["--pack", "hrms", "--tenant", "acme"]).await.expect(0);
     assert_eq!(fleet.versions().await, [2, 1, 1]);
-    assert!(
-        fleet.migrate(&["--pack", "oms_fulfilment"]).await.expect(2).said.contains("did you mean `oms_fulfillment`?")
-    );
+    assert!(fleet.migrate(&["--pack", "hrm"]).await.expect(2).said.contains("did you mean `hrms`?"));
     fleet.migrate(&["--tenant", "nobody"]).await.expect(1);
 }
 

@@ -14,10 +14,10 @@ const INDEX: &str = "create index oms_parcel_title_idx on oms_parcel (title);";
 /// A folder with the pack in so many versions.
 fn pack(files: &[&str], min_version: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
-    let inside = folder.path().join("oms_fulfillment");
+    let inside = folder.path().join("hrms");
     std::fs::create_dir(&inside).unwrap();
     let manifest = format!(
-        "code = \"oms_fulfillment\"\nname = \"Parcels\"\nrequires = [\"system_admin\"]\n{min_version}\n\
+        "code = \"hrms\"\nname = \"Parcels\"\nrequires = [\"system_admin\"]\n{min_version}\n\
          [resource.parcels]\ntable = \"oms_parcel\"\n"
     );
     std::fs::write(inside.join("pack.toml"), manifest).unwrap();
@@ -80,7 +80,7 @@ async fn news_of_a_version_reaches_what_is_cached() {
     let owner = world.user("testcompany", "owner").await;
     assert_eq!(owner.get("/api/v1/parcels").await.status, 200);
     // Restored from before the migration, say.
-    let back = "update public.tenant_packs set version = 1 where pack = 'oms_fulfillment'";
+    let back = "update public.tenant_packs set version = 1 where pack = 'hrms'";
     world.superuser().await.batch_execute(back).await.unwrap();
     let restored = Instant::now();
     while owner.get("/api/v1/parcels").await.status != 503 {
@@ -109,16 +109,16 @@ async fn a_tenant_whose_users_are_kept_in_tables_too_old_is_refused_as_a_whole()
 async fn a_service_that_migrates_first_starts_although_a_tenant_is_broken() {
     let world = World::new().await;
     let sql = "insert into public.tenant_module_overrides (tenant_id, module_code, enabled, reason, actor)
-        select id, 'oms_fulfillment', true, 'tests', 'test' from public.tenants where subdomain = 'acme';
+        select id, 'hrms', true, 'tests', 'test' from public.tenants where subdomain in ('acme', 'testcompany');
         create table tenant_acme.oms_parcel ()";
     world.superuser().await.batch_execute(sql).await.unwrap();
     let folder = pack(&[PARCEL, INDEX], "");
     let mut config = world.app.config.clone();
     config.packs.path = folder.path().to_str().unwrap().to_owned();
-    assert_eq!(migrate_everything(&config).await.unwrap(), ["testcompany: oms_fulfillment 0 → 2"]);
+    assert_eq!(migrate_everything(&config).await.unwrap(), ["testcompany: hrms 0 → 2"]);
     let app = App::start(config).await.unwrap();
     let acme = app.tenants.by_subdomain("acme").await.unwrap();
-    assert_eq!(app.gate.pass(acme.id, "oms_fulfillment").await.unwrap_err().code(), "module_updating");
+    assert_eq!(app.gate.pass(acme.id, "hrms").await.unwrap_err().code(), "module_updating");
     assert!(app.gate.pass(acme.id, "crm").await.is_ok());
     app.stop.cancel();
 }

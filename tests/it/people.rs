@@ -239,9 +239,9 @@ async fn who_waited_while_he_was_shut_out_changes_nothing_any_more() {
 #[tokio::test]
 async fn a_role_that_bears_the_code_of_a_packs_gets_nothing_of_it() {
     let office = Office::open().await;
-    let (admin, staff) = (office.world.user("testcompany", "owner").await, office.world.staff().await);
+    let (admin, staff) = (office.world.user("greenwood", "owner").await, office.world.staff().await);
     let own = made(admin.post("/api/v1/roles", json!({ "code": "salesperson", "name": "Ours" })).await);
-    let tenant = office.world.tenant_id("testcompany").await;
+    let tenant = office.world.tenant_id("greenwood").await;
     assert_eq!(
         staff.request(reqwest::Method::PUT, &format!("/api/v1/tenants/{tenant}/modules/crm")).status().await,
         200

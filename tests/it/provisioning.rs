@@ -304,7 +304,7 @@ async fn a_full_bucket_is_followed_by_a_new_one_with_roles_of_its_own() {
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
     }
     let counts = census(&superuser).await["buckets"].clone();
-    assert_eq!(counts, json!([[1, 5], [2, 4]]), "nobody is counted twice, no third bucket is made");
+    assert_eq!(counts, json!([[1, 6], [2, 4]]), "nobody is counted twice, no third bucket is made");
 
     let sql = "select rolname || case when rolcanlogin then ' login' else '' end from pg_roles
         where rolname in ('overflow_b2', 'overflow_b2_owner') order by 1";

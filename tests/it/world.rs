@@ -238,6 +238,13 @@ impl Drop for World {
     fn drop(&mut self) {
         self.stop.cancel();
         self.app.stop.cancel();
+        // Some hundred databases would fill a disk.
+        let (url, sql) =
+            (shared().server.superuser_url("postgres"), format!("drop database {} with (force)", self.database));
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let _ = runtime.block_on(async { connect(&url).await.batch_execute(&sql).await });
+        });
     }
 }
 
