@@ -391,7 +391,7 @@ async fn one_pack_of_one_tenant_can_be_meant_and_a_slip_is_refused() {
     assert_eq!(fleet.versions().await, [1, 1, 1]);
     fleet.migrate(&["--pack", "hrms", "--tenant", "acme"]).await.expect(0);
     assert_eq!(fleet.versions().await, [2, 1, 1]);
-    assert!(fleet.migrate(&["--pack", "hrm"]).await.expect(2).said.contains("did you mean `hrms`?"));
+    assert!(fleet.migrate(&["--pack", "hrmss"]).await.expect(2).said.contains("did you mean `hrms`?"));
     fleet.migrate(&["--tenant", "nobody"]).await.expect(1);
 }
 

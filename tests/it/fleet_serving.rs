@@ -42,6 +42,9 @@ async fn newer(min_version: &str) -> (World, TempDir) {
         config
     })
     .await;
+    let buy = "insert into public.tenant_module_overrides (tenant_id, module_code, enabled, reason, actor)
+        select id, 'hrms', true, 'tests', 'test' from public.tenants where subdomain = 'testcompany'";
+    world.superuser().await.batch_execute(buy).await.unwrap();
     (world, folder)
 }
 
