@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::crm_story::{Office, made};
 use super::world::{User, World};
 
-const EVENTS: &str = "/api/v1/audit_events";
+const EVENTS: &str = "/api/v1/audit-events";
 
 async fn entries(user: &User<'_>, about: &str) -> Vec<Value> {
     user.rows(&format!("{EVENTS}?{about}&order=seq.asc")).await
