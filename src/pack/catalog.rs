@@ -45,6 +45,14 @@ pub enum Kind {
     Json,
     /// Array, a JSON array.
     Array,
+    /// Time of day, such as `09:30:00`.
+    Time,
+    /// Range of dates, such as `[2026-04-01,2027-04-01)`.
+    DateRange,
+    /// Range of 32-bit integers, such as `[1,6)`.
+    IntegerRange,
+    /// Range of decimals, such as `[50,60.5)`.
+    NumericRange,
     /// Anything else, passed as text.
     Other,
 }

@@ -376,6 +376,10 @@ pub(super) fn column(shape: &ColumnShape, writable: bool) -> Option<Column> {
         (_, "date") => Kind::Date,
         (_, "timestamp with time zone") => Kind::Timestamp,
         (_, "json" | "jsonb") => Kind::Json,
+        (_, "daterange") => Kind::DateRange,
+        (_, "int4range") => Kind::IntegerRange,
+        (_, "numrange") => Kind::NumericRange,
+        (_, "time without time zone") => Kind::Time,
         ("S", _) => Kind::Text,
         _ => Kind::Other,
     };

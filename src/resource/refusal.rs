@@ -27,6 +27,8 @@ pub fn explain(catalog: &Catalog, failure: Failure) -> Error {
         }
         "23502" => (Kind::Invalid, "required", "is required".to_owned()),
         "23514" => (Kind::Invalid, "invalid_value", sentence.unwrap_or("is not acceptable").to_owned()),
+        // An index holds no more than a third of a page.
+        "54000" if !fields.is_empty() => (Kind::Invalid, "too_long", "is too long".to_owned()),
         state if state.starts_with("AP") && failure.column.is_some() => return domain(&failure),
         _ => return failure.into(),
     };

@@ -63,6 +63,10 @@ fn has_form(kind: Kind, value: &Value) -> bool {
         Kind::Integer => value.is_i64(),
         Kind::Boolean => value.is_boolean(),
         Kind::Array => value.is_array(),
+        Kind::Time => text.is_some_and(|text| text.len() >= 8 && text.as_bytes()[2] == b':'),
+        Kind::DateRange | Kind::IntegerRange | Kind::NumericRange => {
+            text.is_some_and(|text| text.starts_with(['[', '(']))
+        }
         Kind::Text | Kind::Other => text.is_some(),
         Kind::Json => true,
     }

@@ -24,6 +24,10 @@ fn value(kind: Kind) -> BoxedStrategy<String> {
         Kind::Timestamp => fixed(&["2026-01-31T10:00:00Z", "2026-01-31T10:00:00%2B05:30", "yesterday"]),
         Kind::Json => fixed(&["{\"a\":[1]}", "null", "\"x\"", "{"]),
         Kind::Array => fixed(&["{amount}", "{a,\"b,c\"}", "{}", "amount"]),
+        Kind::DateRange => fixed(&["[2026-04-01,2027-04-01)", "(,)", "[,9999-12-31]", "2026-04-01"]),
+        Kind::IntegerRange => fixed(&["[1,6)", "(,)", "[-2147483648,2147483647)", "[2,1)"]),
+        Kind::NumericRange => fixed(&["[1,6.5)", "(,)", "[-1.50,1e5)", "[2,1)"]),
+        Kind::Time => fixed(&["09:30", "23:59:59.5", "24:00", "x"]),
         Kind::Text | Kind::Other => fixed(&["", "Nina", "*a*", "50%25_\\\\", "it's", "\"q\"", "a,b", "नीना", "\\"]),
     }
 }

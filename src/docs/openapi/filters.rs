@@ -155,6 +155,12 @@ fn words(kind: Kind) -> (&'static str, &'static str, &'static str) {
         Kind::Date => ("date", "`gte.2026-04-01`, `lt.2026-05-01`, `is.null`", "gte.2026-04-01"),
         Kind::Timestamp => ("time", "`gte.2026-04-01T00:00:00Z`, `is.null`", "gte.2026-04-01T00:00:00Z"),
         Kind::Array => ("array", "`cs.{a,b}` contains, `ov.{a,b}` overlaps, `is.null`", "is.not_null"),
+        Kind::Time => ("time of day", "`gte.09:30`, `is.null`", "gte.09:30"),
+        Kind::DateRange => {
+            ("dates", "`cs.[2026-04-01,2026-04-01]` contains, `ov.[2026-04-01,)` overlaps", "ov.[2026-04-01,)")
+        }
+        Kind::IntegerRange => ("integers", "`cs.[3,3]` contains, `ov.[3,)` overlaps", "ov.[3,)"),
+        Kind::NumericRange => ("decimals", "`cs.[55,55]` contains, `ov.[55.5,)` overlaps", "ov.[55.5,)"),
         Kind::Json | Kind::Other => ("other", "`eq.…`, `is.null`", "is.not_null"),
     }
 }

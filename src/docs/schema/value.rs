@@ -64,6 +64,10 @@ fn plain(kind: Kind, sql_type: &str) -> Value {
         Kind::Timestamp => json!({ "type": "string", "format": "date-time" }),
         Kind::Json => json!({}),
         Kind::Array => json!({ "type": "array", "items": { "type": ["string", "number", "boolean", "null"] } }),
+        Kind::Time => json!({ "type": "string", "examples": ["09:30:00"] }),
+        Kind::DateRange => json!({ "type": "string", "examples": ["[2026-04-01,2027-04-01)"] }),
+        Kind::IntegerRange => json!({ "type": "string", "examples": ["[1,6)"] }),
+        Kind::NumericRange => json!({ "type": "string", "examples": ["[50,60.5)"] }),
         Kind::Other => json!({ "type": "string", "x-postgresql-type": sql_type }),
     }
 }

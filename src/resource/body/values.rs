@@ -1,7 +1,7 @@
 //! One value held against its type: what PostgreSQL would refuse or change in silence is refused here, with a sentence.
 
 use jiff::Timestamp;
-use jiff::civil::Date;
+use jiff::civil::{Date, Time};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
@@ -124,9 +124,24 @@ pub fn scalar_text(kind: Kind, text: &str) -> Result<String, String> {
         Kind::Integer => text.parse::<i64>().map_err(|_| "must be a whole number").map(drop),
         Kind::Numeric => is_decimal(text).then_some(()).ok_or("must be a decimal number such as 12.50"),
         Kind::Boolean => matches!(text, "true" | "false").then_some(()).ok_or("must be true or false"),
-        Kind::Date => is_date(text).then_some(()).ok_or("must be a date such as 2026-07-16"),
+        Kind::Date => date(text).map(drop).ok_or("must be a date such as 2026-07-16"),
         Kind::Timestamp => {
             return timestamp(text).ok_or_else(|| "must be a time such as 2026-07-16T09:30:00Z".to_owned());
+        }
+        Kind::Time => is_time(text).then_some(()).ok_or("must be a time of day such as 09:30"),
+        Kind::DateRange => {
+            return range(text, date).ok_or_else(|| {
+                "must be a range of dates such as [2026-04-01,2027-04-01), with an open end such as [2026-04-01,)"
+                    .to_owned()
+            });
+        }
+        Kind::IntegerRange => {
+            let bound = |text: &str| text.parse::<i32>().ok();
+            return range(text, bound).ok_or_else(|| "must be a range of whole numbers such as [1,6)".to_owned());
+        }
+        Kind::NumericRange => {
+            let bound = |text: &str| is_decimal(text).then(|| text.parse::<f64>().ok()).flatten();
+            return range(text, bound).ok_or_else(|| "must be a range of numbers such as [50,60.5)".to_owned());
         }
         Kind::Text | Kind::Json | Kind::Array | Kind::Other => {
             (!text.contains('\0')).then_some(()).ok_or("must not contain a NUL character")
@@ -177,8 +192,22 @@ fn decimal(number: &serde_json::Number) -> Result<String, Refusal> {
 }
 
 /// A day of the years 1 to 9999 and nothing else: what both sides read alike.
-fn is_date(text: &str) -> bool {
-    text.parse::<Date>().is_ok_and(|date| date.year() >= 1 && date.to_string() == text)
+fn date(text: &str) -> Option<Date> {
+    text.parse::<Date>().ok().filter(|date| date.year() >= 1 && date.to_string() == text)
+}
+
+fn is_time(text: &str) -> bool {
+    text.as_bytes().get(2) == Some(&b':') && text.parse::<Time>().is_ok()
+}
+
+/// A range in PostgreSQL's text form, with or without its bounds and in their order.
+fn range<T: PartialOrd>(text: &str, bound: impl Fn(&str) -> Option<T>) -> Option<String> {
+    let inside = text.strip_prefix(['[', '('])?.strip_suffix([']', ')'])?;
+    let (lower, upper) = inside.split_once(',')?;
+    if !lower.is_empty() && !upper.is_empty() {
+        (bound(lower)? <= bound(upper)?).then_some(())?;
+    }
+    [lower, upper].into_iter().all(|end| end.is_empty() || bound(end).is_some()).then(|| text.to_owned())
 }
 
 /// A moment of the years 1 to 9999 in the one form that PostgreSQL reads alike.
@@ -256,6 +285,11 @@ mod tests {
             (Kind::Date, json!("2026-02-28")),
             (Kind::Timestamp, json!("2026-02-28T10:00:00+05:30")),
             (Kind::Boolean, json!(false)),
+            (Kind::Time, json!("09:30")),
+            (Kind::DateRange, json!("[2026-04-01,2027-04-01)")),
+            (Kind::DateRange, json!("(,2027-04-01]")),
+            (Kind::IntegerRange, json!("[-3,)")),
+            (Kind::NumericRange, json!("[0,50.50)")),
             (Kind::Text, json!("it's")),
             (Kind::Array, json!(["a", "b"])),
             (Kind::Json, json!({"a": [1]})),
@@ -273,6 +307,16 @@ mod tests {
             (Kind::Date, json!("0000-02-28")),
             (Kind::Timestamp, json!("2026-02-28")),
             (Kind::Boolean, json!("true")),
+            (Kind::Time, json!("25:00")),
+            (Kind::Time, json!("9:30")),
+            (Kind::Time, json!("allballs")),
+            (Kind::DateRange, json!("2026-04-01")),
+            (Kind::DateRange, json!("[2026-04-01,2026-03-01)")),
+            (Kind::DateRange, json!("[2026-02-30,)")),
+            (Kind::DateRange, json!("empty")),
+            (Kind::IntegerRange, json!("[1,99999999999)")),
+            (Kind::IntegerRange, json!("[1,2,3)")),
+            (Kind::NumericRange, json!("[1e3,)")),
             (Kind::Text, json!("a\0b")),
             (Kind::Text, json!(5)),
             (Kind::Array, json!([["nested"]])),

@@ -26,7 +26,7 @@ pub fn row(out: &mut Vec<u8>, headings: &[Heading], row: &Row) -> Result<(), Fai
                 Kind::Integer | Kind::Numeric | Kind::Date | Kind::Uuid | Kind::Boolean => {
                     out.extend_from_slice(text.as_bytes());
                 }
-                Kind::Text | Kind::Json | Kind::Array | Kind::Other => cell(out, text, true),
+                _ => cell(out, text, true),
             },
         }
     }

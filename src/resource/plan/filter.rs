@@ -172,6 +172,7 @@ fn words<'a>(spot: Spot<'a>, test: &Test, query: &Text) -> Result<Condition<'a>,
 /// The operator in SQL, if the type has it.
 fn sign(operator: Operator, kind: Kind) -> Result<&'static str, String> {
     use Operator::{Cd, Cs, Eq, Gt, Gte, Ilike, Imatch, In, IsDistinct, Like, Lt, Lte, Match, Neq, Ov};
+    let is_set = matches!(kind, Kind::Array | Kind::DateRange | Kind::IntegerRange | Kind::NumericRange | Kind::Other);
     let (sign, fits) = match operator {
         Eq | In => (" = ", kind != Kind::Array),
         Neq => (" <> ", kind != Kind::Array),
@@ -184,9 +185,9 @@ fn sign(operator: Operator, kind: Kind) -> Result<&'static str, String> {
         Ilike => (" ilike ", kind == Kind::Text),
         Match => (EXPRESSIONS[0], kind == Kind::Text),
         Imatch => (EXPRESSIONS[1], kind == Kind::Text),
-        Cs => (" @> ", matches!(kind, Kind::Array | Kind::Json | Kind::Other)),
-        Cd => (" <@ ", matches!(kind, Kind::Array | Kind::Json | Kind::Other)),
-        Ov => (" && ", matches!(kind, Kind::Array | Kind::Other)),
+        Cs => (" @> ", is_set || matches!(kind, Kind::Json)),
+        Cd => (" <@ ", is_set || matches!(kind, Kind::Json)),
+        Ov => (" && ", is_set),
         Operator::Is | Operator::Fts | Operator::Plfts | Operator::Phfts | Operator::Wfts => ("", false),
     };
     if fits { Ok(sign) } else { Err("columns of this type cannot be compared this way".to_owned()) }
