@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -119,34 +120,52 @@ const DEMO: [Plot; 5] = [
 /// Makes the demo's tenants and operator where they are missing, and fills what is not filled; gives all of them.
 pub async fn seed_demo(platform: &Platform, tenants: &Tenants, hasher: &PasswordHasher) -> Result<Vec<DemoTenant>> {
     let hash = hasher.hash(DEMO_PASSWORD.to_owned()).await?;
-    let by = By { name: "demo".to_owned(), origin: None };
-    match operator_create(&platform.database, &by, DEMO_OPERATOR, "Demo Operator", OperatorRole::Owner, &hash).await {
+    match operator_create(&platform.database, &by_demo(), DEMO_OPERATOR, "Demo Operator", OperatorRole::Owner, &hash)
+        .await
+    {
         Err(error) if error.code() != "conflict" => return Err(error),
         _ => {}
     }
-    let mut seeded = Vec::new();
-    for plot in &DEMO {
-        let place = match tenants.by_subdomain(plot.subdomain).await {
-            Ok(tenant) => tenant.place.clone(),
-            Err(error) if error.code() == "tenant_not_found" => create(platform, plot, &hash).await?,
-            Err(error) => return Err(error),
-        };
-        let id = place.tenant;
-        tenants.forget_new(id, plot.subdomain);
-        fill(platform, &place, plot, &hash).await?;
-        seeded.push(DemoTenant { id, subdomain: plot.subdomain.to_owned(), users: plot.users() });
-    }
-    Ok(seeded)
+    let most = platform.database.control_connections().saturating_sub(1).max(1);
+    let tenants = DEMO.iter().map(|plot| seed(platform, tenants, plot, plot.subdomain, &hash));
+    stream::iter(tenants).buffered(most.min(DEMO.len())).try_collect().await
+}
+
+/// Makes and fills a tenant that is like one of the demo, under a name of its own.
+pub async fn seed_twin(
+    platform: &Platform,
+    tenants: &Tenants,
+    hasher: &PasswordHasher,
+    like: &str,
+    subdomain: &str,
+) -> Result<DemoTenant> {
+    let plot = DEMO.iter().find(|plot| plot.subdomain == like);
+    let plot = plot.ok_or_else(|| Error::malformed(format!("The demo has no tenant `{like}`.")))?;
+    let hash = hasher.hash(DEMO_PASSWORD.to_owned()).await?;
+    seed(platform, tenants, plot, subdomain, &hash).await
+}
+
+async fn seed(platform: &Platform, tenants: &Tenants, plot: &Plot, subdomain: &str, hash: &str) -> Result<DemoTenant> {
+    let place = match tenants.by_subdomain(subdomain).await {
+        Ok(tenant) => tenant.place.clone(),
+        Err(error) if error.code() == "tenant_not_found" => create(platform, plot, subdomain, hash).await?,
+        Err(error) => return Err(error),
+    };
+    let id = place.tenant;
+    tenants.forget_new(id, subdomain);
+    let users = plot.users(subdomain);
+    fill(platform, &place, plot, &users, hash).await?;
+    Ok(DemoTenant { id, subdomain: subdomain.to_owned(), users })
+}
+
+fn by_demo() -> By {
+    By { name: "demo".to_owned(), origin: None }
 }
 
 impl Plot {
-    fn email(&self, mailbox: &str) -> String {
-        format!("{mailbox}@{}.test", self.subdomain)
-    }
-
-    fn users(&self) -> Vec<DemoUser> {
+    fn users(&self, subdomain: &str) -> Vec<DemoUser> {
         let user = |&(mailbox, role, ..): &(&str, &'static str, &str, &str)| DemoUser {
-            email: self.email(mailbox),
+            email: format!("{mailbox}@{subdomain}.test"),
             password: DEMO_PASSWORD,
             role,
         };
@@ -154,30 +173,30 @@ impl Plot {
     }
 }
 
-async fn create(platform: &Platform, plot: &Plot, hash: &str) -> Result<Arc<Place>> {
+async fn create(platform: &Platform, plot: &Plot, subdomain: &str, hash: &str) -> Result<Arc<Place>> {
     let [(mailbox, _, first_name, last_name), ..] = plot.people else {
         return Err(Error::internal("a demo tenant without people"));
     };
     let owner = Owner {
-        email: plot.email(mailbox),
+        email: format!("{mailbox}@{subdomain}.test"),
         first_name: (*first_name).to_owned(),
         last_name: (*last_name).to_owned(),
         password_hash: Some(hash.to_owned()),
     };
     let new = NewTenant {
-        subdomain: Subdomain::new(plot.subdomain)?,
+        subdomain: Subdomain::new(subdomain)?,
         name: plot.name.to_owned(),
         plan: plot.plan.to_owned(),
         term: Term::Active,
         owner,
-        by: By { name: "demo".to_owned(), origin: None },
+        by: by_demo(),
     };
     Ok(tenant_create(platform, new).await?.place)
 }
 
 /// The owner's colleagues and the demo data of every installed pack, once. They come in one transaction and people are
 /// never removed, so a tenant with an owner only was left by a process that died before this.
-async fn fill(platform: &Platform, place: &Place, plot: &Plot, hash: &str) -> Result<()> {
+async fn fill(platform: &Platform, place: &Place, plot: &Plot, users: &[DemoUser], hash: &str) -> Result<()> {
     let mut tx = platform.database.control().await?.begin().await?;
     tx.take_time().await?;
     modules::lock_tenant(&mut tx, place.tenant).await?;
@@ -188,9 +207,9 @@ async fn fill(platform: &Platform, place: &Place, plot: &Plot, hash: &str) -> Re
         tx.rollback().await?;
         return Ok(());
     }
-    let colleagues = plot.people.iter().skip(1);
+    let colleagues = plot.people.iter().zip(users).skip(1);
     let people: String = colleagues
-        .map(|(mailbox, role, first, last)| new_owner_sql(&plot.email(mailbox), first, last, role, Some(hash)))
+        .map(|((_, role, first, last), user)| new_owner_sql(&user.email, first, last, role, Some(hash)))
         .collect();
     let rows = tx.query("select pack from public.tenant_packs where tenant_id = $1", &[&place.tenant]).await?;
     let installed: Vec<String> = rows.iter().map(|row| row.get(0)).collect();

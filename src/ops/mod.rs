@@ -16,7 +16,7 @@ pub use checks::{
     ServerFacts, applied_public, has_signing_keys, mark_demo, may_hold_demo, pack_versions, server_facts,
     unfinished_operations,
 };
-pub use demo::{DEMO_OPERATOR, DEMO_PASSWORD, DemoTenant, DemoUser, seed_demo};
+pub use demo::{DEMO_OPERATOR, DEMO_PASSWORD, DemoTenant, DemoUser, seed_demo, seed_twin};
 pub use directory::{tenant_find, tenant_list, tenant_show};
 pub use fleet::{
     Behind, Event, Failed, Fault, Halt, Leader, Pace, Pending, Rehearsal, Selection, Summary, Trouble, migrate_fleet,

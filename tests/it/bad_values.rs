@@ -9,7 +9,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::bad_input::Watch;
-use super::crm_story::{BOUGHT, Office, made};
+use super::crm_story::{COMPANIES, Office, made};
 use super::world::User;
 
 /// JSON values that a column of this type cannot hold, whatever the table thinks of them.
@@ -62,7 +62,13 @@ fn misfits(column: &Column) -> Vec<Value> {
         .into(),
         Kind::Array => vec![json!("amount"), json!(5), json!([["a"]]), json!([{}]), json!(["a\0"])],
         Kind::Json => vec![json!("a\0b"), json!({ "a": [{ "b": "\0" }] }), json!({ "\0": 1 })],
-        Kind::Other => panic!("no writable column is of a type that only PostgreSQL knows: {}", column.name.as_str()),
+        Kind::DateRange => {
+            ["2026-01-01", "[2026-02-30,)", "[2026-02-01,2026-01-01)", "[,", "empty", "[a\0b,)"].map(Value::from).into()
+        }
+        Kind::IntegerRange => ["5", "[1.5,)", "[2,1)", "[1,99999999999)", ""].map(Value::from).into(),
+        Kind::NumericRange => ["5", "[1e3,)", "[2.5,2.4)", "[NaN,)", ""].map(Value::from).into(),
+        Kind::Time => ["25:00", "9", "now", "09:30Z", "2026-02-28T09:30:00", ""].map(Value::from).into(),
+        Kind::Other => panic!("teach this test what does not fit a {}", column.sql_type),
     };
     if column.sql_type == "integer" {
         misfits.extend([json!(i64::from(i32::MAX) + 1), json!(i64::from(i32::MIN) - 1)]);
@@ -89,34 +95,36 @@ fn fitting(column: &Column) -> &'static str {
         Kind::Date => "2026-02-28",
         Kind::Timestamp => "2026-02-28T10:00:00.5%2B05:30",
         Kind::Text | Kind::Json | Kind::Array => "it's%20%E0%A4%85%25_%5C%22",
+        Kind::DateRange => "[2026-02-28,)",
+        Kind::IntegerRange => "[1,6)",
+        Kind::NumericRange => "[1,6.5)",
+        Kind::Time => "09:30",
         Kind::Other => "",
     }
 }
 
 /// Resources and reports with their paths.
 fn readable(office: &Office) -> Vec<(String, Vec<Column>)> {
-    let catalog = office.world.app.engine.catalog();
-    let here = |module: &str| ["crm", "system_admin"].contains(&module);
-    let resources =
-        catalog.resources().filter(|r| here(&r.module)).map(|r| (format!("/api/v1/{}", r.name), r.columns.clone()));
-    let reports = catalog
-        .reports()
-        .filter(|r| here(&r.module) && r.parameters.is_none())
+    let resources = office.resources().into_iter().map(|r| (format!("/api/v1/{}", r.name), r.columns.clone()));
+    let reports = office.world.app.engine.catalog().reports();
+    let reports = reports
+        .filter(|r| office.company.1.contains(&&*r.module) && r.parameters.is_none())
         .map(|r| (format!("/api/v1/reports/{}", r.name), r.columns.clone()));
     resources.chain(reports).collect()
 }
 
 #[tokio::test]
 async fn a_value_that_does_not_fit_its_column_is_named() {
-    let office = Office::open().await;
+    for company in COMPANIES {
+        send_misfits(&Office::of(company).await).await;
+    }
+}
+
+async fn send_misfits(office: &Office) {
     let owner = office.user("owner").await;
-    let watch = Watch::begin(&office).await;
-    let catalog = office.world.app.engine.catalog();
+    let watch = Watch::begin(office).await;
     let mut tried = 0;
-    for resource in catalog
-        .resources()
-        .filter(|resource| BOUGHT.contains(&&*resource.module) && resource.methods.contains(&pack::Method::Update))
-    {
+    for resource in office.resources_with(pack::Method::Update) {
         let path = format!("/api/v1/{}", resource.name);
         let listed = owner.rows(&path).await;
         let key = listed.first().map_or_else(
@@ -135,23 +143,28 @@ async fn a_value_that_does_not_fit_its_column_is_named() {
                 for answer in answers {
                     let problem = watch.refused(&answer, &what);
                     assert_eq!(problem["status"], 422, "{what}: {}", answer.text);
-                    let faults = problem["errors"].as_array().unwrap();
+                    let faults = problem["errors"].as_array().unwrap_or_else(|| panic!("{what}: {}", answer.text));
                     assert!(faults.iter().any(|fault| fault["pointer"] == pointer), "{what}: {}", answer.text);
                 }
                 tried += 1;
             }
         }
     }
-    assert!(tried > 300, "{tried}");
-    watch.nothing_changed(&office).await;
+    assert!(tried > 100, "{tried}");
+    watch.nothing_changed(office).await;
 }
 
 #[tokio::test]
 async fn every_column_is_filtered_and_ordered_by_values_of_its_type_only() {
-    let office = Office::open().await;
+    for company in COMPANIES {
+        filter_and_order_everything(&Office::of(company).await).await;
+    }
+}
+
+async fn filter_and_order_everything(office: &Office) {
     let owner = office.user("owner").await;
-    let watch = Watch::begin(&office).await;
-    for (path, columns) in readable(&office) {
+    let watch = Watch::begin(office).await;
+    for (path, columns) in readable(office) {
         for column in &columns {
             let name = column.name.as_str();
             let value = fitting(column);
@@ -181,14 +194,22 @@ async fn every_column_is_filtered_and_ordered_by_values_of_its_type_only() {
             }
         }
     }
-    watch.nothing_changed(&office).await;
+    watch.nothing_changed(office).await;
 }
 
 #[tokio::test]
 async fn a_text_that_is_too_long_is_refused_or_kept_whole() {
-    let office = Office::open().await;
+    let mut kept = Vec::new();
+    for company in COMPANIES {
+        kept.extend(send_long_texts(&Office::of(company).await).await);
+    }
+    insta::assert_snapshot!(kept.join(" "), @"activities.body activities.outcome listings.body");
+}
+
+/// Gives the fields that took one.
+async fn send_long_texts(office: &Office) -> Vec<String> {
     let owner = office.user("owner").await;
-    let watch = Watch::begin(&office).await;
+    let watch = Watch::begin(office).await;
     // Random letters: an index cannot squeeze them.
     let mut state = 1u64;
     let mut letter = || {
@@ -196,7 +217,7 @@ async fn a_text_that_is_too_long_is_refused_or_kept_whole() {
         char::from(b'a' + (state >> 33) as u8 % 26)
     };
     let long: String = (0..20_000).map(|_| letter()).collect();
-    let place = json!({ "code": "X", "name": "X", "kind": "office" });
+    let place = json!({ "code": "NOOK", "name": "X", "kind": "office" });
     let place = made(owner.post("/api/v1/locations", place).await);
     for (resource, new) in [
         ("holidays", json!({ "on_date": "2026-01-01", "name": "X", "location_id": place })),
@@ -205,16 +226,13 @@ async fn a_text_that_is_too_long_is_refused_or_kept_whole() {
     ] {
         made(owner.post(&format!("/api/v1/{resource}"), new).await);
     }
-    let catalog = office.world.app.engine.catalog();
     let mut kept = Vec::new();
-    for resource in catalog
-        .resources()
-        .filter(|resource| BOUGHT.contains(&&*resource.module) && resource.methods.contains(&pack::Method::Update))
-    {
+    for resource in office.resources_with(pack::Method::Update) {
         let path = format!("/api/v1/{}", resource.name);
         let rows = owner.rows(&path).await;
+        let Some(row) = rows.first() else { continue };
         for column in resource.columns.iter().filter(|column| column.writable && column.kind == Kind::Text) {
-            let (name, row) = (column.name.as_str(), &rows[0]);
+            let name = column.name.as_str();
             let row = format!("{path}/{}", row[resource.key.name.as_str()].as_str().unwrap());
             for text in [
                 long.clone(),
@@ -229,19 +247,18 @@ async fn a_text_that_is_too_long_is_refused_or_kept_whole() {
                     kept.push(format!("{}.{name}", resource.name));
                 } else {
                     let problem = watch.refused(&answer, name);
-                    let pointers: Vec<_> =
-                        problem["errors"].as_array().unwrap().iter().map(|f| f["pointer"].clone()).collect();
-                    assert!(
-                        [409, 422].contains(&answer.status.as_u16()) && pointers.contains(&json!(format!("#/{name}"))),
-                        "{row} {name}: {}",
-                        answer.text
-                    );
+                    let faults = problem["errors"].as_array().cloned().unwrap_or_default();
+                    let named = faults.iter().any(|fault| fault["pointer"] == format!("#/{name}"));
+                    // An index over an expression has no field to name.
+                    let named = named || problem["detail"] == "A value is too long.";
+                    // A row may be in a state that refuses any change first.
+                    assert!(answer.status == 409 || (answer.status == 422 && named), "{row} {name}: {}", answer.text);
                 }
             }
         }
     }
     kept.dedup();
-    insta::assert_snapshot!(kept.join(" "), @"activities.body activities.outcome");
+    kept
 }
 
 /// Runs a property with the same cases every time, each with a deadline.

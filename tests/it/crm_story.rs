@@ -1,36 +1,66 @@
-//! The sales office of acme, in which the stories of the crm pack happen, and what the superuser knows of it.
+//! The offices of the demo's companies, in the first place that of acme, in which the stories of the crm pack happen, and
+//! what the superuser knows of them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use insula::pack::{Method, Resource};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
 use super::world::{Answer, User, World};
 
-/// The modules that `acme` has.
-pub const BOUGHT: [&str; 2] = ["system_admin", "crm"];
+/// A company of the demo, and the modules that are tried there.
+pub type Company = (&'static str, &'static [&'static str]);
 
-/// Where `acme` works: the service, and the superuser's look at its tables.
+/// Companies in which every module is tried once.
+pub const COMPANIES: [Company; 4] = [
+    ("acme", &["system_admin", "crm"]),
+    ("testcompany", &["commerce_base", "oms_fulfillment", "d2c_storefront"]),
+    ("multistore", &["sales", "finance"]),
+    ("greenwood", &["school_core", "school_attendance", "school_marks", "school_fees"]),
+];
+
+/// Where a company works: the service, and the superuser's look at its tables.
 pub struct Office {
     pub world: World,
     pub db: Client,
+    pub company: Company,
 }
 
 impl Office {
+    /// The sales office of acme.
     pub async fn open() -> Self {
+        Self::of(COMPANIES[0]).await
+    }
+
+    pub async fn of(company: Company) -> Self {
         let world = World::new().await;
         let db = world.superuser().await;
-        db.batch_execute("set search_path = tenant_acme, insula; set timezone = 'UTC'").await.unwrap();
-        Self { world, db }
+        db.batch_execute(&format!("set search_path = tenant_{}, insula; set timezone = 'UTC'", company.0))
+            .await
+            .unwrap();
+        Self { world, db, company }
     }
 
     pub async fn user(&self, mailbox: &str) -> User<'_> {
-        self.world.user("acme", mailbox).await
+        self.world.user(self.company.0, mailbox).await
+    }
+
+    /// Resources of the modules that are tried here.
+    pub fn resources(&self) -> Vec<Arc<Resource>> {
+        let tried = |resource: &&Arc<Resource>| self.company.1.contains(&&*resource.module);
+        self.world.app.engine.catalog().resources().filter(tried).cloned().collect()
+    }
+
+    /// Those of them that offer a method.
+    pub fn resources_with(&self, method: Method) -> Vec<Arc<Resource>> {
+        self.resources().into_iter().filter(|resource| resource.methods.contains(&method)).collect()
     }
 
     /// The key of a user.
     pub async fn id(&self, mailbox: &str) -> String {
-        self.text(&format!("select id::text from sys_user where email = '{mailbox}@acme.test'")).await
+        self.text(&format!("select id::text from sys_user where email = '{mailbox}@{}.test'", self.company.0)).await
     }
 
     /// The key of a stage of the pipeline that the pack brings.
@@ -186,4 +216,12 @@ pub fn table(resource: &str) -> &'static str {
         "activities" => "crm_activity",
         _ => "crm_deal_stage_log",
     }
+}
+
+#[tokio::test]
+async fn every_module_is_tried_in_a_company() {
+    let world = World::new().await;
+    let tried: BTreeSet<&str> = COMPANIES.iter().flat_map(|company| company.1.iter().copied()).collect();
+    let packs = world.app.engine.catalog().packs();
+    assert_eq!(tried, packs.iter().map(|pack| &*pack.manifest.code).collect());
 }

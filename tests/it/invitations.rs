@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::crm_story::Office;
+use super::crm_story::{COMPANIES, Office};
 use super::letters::{accept, letters_to, settled, sign_in, token};
 use super::world::{Answer, User, World};
 
@@ -230,7 +230,7 @@ async fn forty_at_once_take_three_places() {
     .await;
     let db = world.superuser().await;
     db.batch_execute("set search_path = tenant_acme, insula").await.unwrap();
-    let office = Office { world, db };
+    let office = Office { world, db, company: COMPANIES[0] };
     let five = "update public.plans set limits = jsonb_set(limits, '{users}', '8') where code = 'crm'";
     office.db.batch_execute(five).await.unwrap();
     let admin = office.user("admin").await;
