@@ -12,7 +12,7 @@ use argon2::{Algorithm, Argon2, Params, PasswordHash, Version};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::policy::{check_alone, normal, refuse_long};
-use super::threads::Threads;
+use super::threads::{Pace, Threads};
 use crate::error::{Error, Kind, Result};
 
 /// 19 MiB, two passes, one lane: the OWASP Password Storage cheat sheet.
@@ -31,8 +31,12 @@ const WAITING_PER_THREAD: usize = 4;
 #[derive(Debug)]
 pub struct PasswordHasher {
     threads: Threads,
+    /// For who comes when half of the places are taken: it may be a flood.
+    crowd: Threads,
     /// One permit for each hash that runs or waits.
     admitted: Arc<Semaphore>,
+    /// Permits in all.
+    places: usize,
 }
 
 /// A password that has a place among the hashes that run or wait.
@@ -43,13 +47,20 @@ pub struct Turn {
 }
 
 impl PasswordHasher {
-    /// At most `threads` hashes at once (0 = half the cores) and four times as many waiting.
+    /// At most `threads` hashes at once (0 = half the cores) and four times as many waiting; in a crowd as many again at
+    /// once, when processors have nothing else to do.
     pub fn new(threads: usize) -> Self {
         let threads = match threads {
             0 => available_parallelism().map_or(1, usize::from).div_ceil(2),
             threads => threads,
         };
-        Self { threads: Threads::new(threads), admitted: Arc::new(Semaphore::new(threads * (1 + WAITING_PER_THREAD))) }
+        let places = threads * (1 + WAITING_PER_THREAD);
+        Self {
+            threads: Threads::new(threads, Pace::Tenth),
+            crowd: Threads::new(threads, Pace::Idle),
+            admitted: Arc::new(Semaphore::new(places)),
+            places,
+        }
     }
 
     /// The hash of a new password as a PHC string.
@@ -95,12 +106,13 @@ impl PasswordHasher {
         place: OwnedSemaphorePermit,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
+        let crowded = self.admitted.available_permits() < self.places / 2;
         let work = move || {
             let done = work();
             drop(place);
             done
         };
-        self.threads.run(work).await
+        if crowded { self.crowd.run(work).await } else { self.threads.run(work).await }
     }
 }
 
