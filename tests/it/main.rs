@@ -77,6 +77,7 @@ mod second_factor;
 mod sessions;
 mod sign_in;
 mod stillness;
+mod street;
 mod system_admin;
 mod tls;
 mod trade_invoices;

@@ -266,7 +266,7 @@ pub fn report_path(report: &Report) -> String {
 
 async fn clone_template(server: &Server, database: &str) {
     let client = connect(&server.superuser_url("postgres")).await;
-    let sql = format!("create database {database} template {TEMPLATE} owner {INSTANCE}_control");
+    let sql = format!("create database {database} template {TEMPLATE} owner {INSTANCE}_control strategy file_copy");
     client.batch_execute(&sql).await.unwrap();
     // The rights on a database itself are not cloned.
     let rights =
