@@ -75,6 +75,15 @@ impl Pack {
         files.map(|file| file.digest.as_slice()).collect()
     }
 
+    /// Whether the binary holds this very pack. Then its files and manifest were checked before the binary was.
+    pub fn is_built_in(&self) -> bool {
+        let same = |name: &str, text: &str| {
+            let file = EMBEDDED.get_file(format!("{}/{name}", self.manifest.code));
+            file.and_then(include_dir::File::contents_utf8) == Some(text)
+        };
+        same("pack.toml", &self.text) && self.files.iter().all(|file| same(&file.name, &file.sql))
+    }
+
     fn read(folder: &str, files: BTreeMap<String, String>) -> Result<Self, Vec<Complaint>> {
         let at = |file: &str| format!("{folder}/{file}");
         let Some(text) = files.get("pack.toml").cloned() else {

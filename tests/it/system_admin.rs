@@ -38,6 +38,7 @@ async fn places_of_work_form_a_tree_of_valid_locations() {
             ("PATCH", &store_path, json!({ "state_code": "27" })),
             ("PATCH", &store_path, json!({ "timezone": "Asia/Bangalor" })),
             ("PATCH", &store_path, json!({ "timezone": "UTC+3" })),
+            ("PATCH", &store_path, json!({ "timezone": "Foo/Bar5" })),
             ("PATCH", &store_path, json!({ "address": ["no", "object"] })),
             ("PATCH", &store_path, json!({ "parent_id": room })),
             ("PATCH", &store_path, json!({ "parent_id": store })),
@@ -55,6 +56,8 @@ async fn places_of_work_form_a_tree_of_valid_locations() {
     422 validation_failed: 2 fields need attention.
       #/gstin invalid_value: must begin with the state code of the location
       #/state_code invalid_value: must begin with the state code of the location
+    422 validation_failed: 1 field needs attention.
+      #/timezone timezone: must be a time zone such as Asia/Kolkata
     422 validation_failed: 1 field needs attention.
       #/timezone timezone: must be a time zone such as Asia/Kolkata
     422 validation_failed: 1 field needs attention.
