@@ -111,6 +111,13 @@ fn small(code: &str, more: &str) -> (String, String) {
 }
 
 #[tokio::test]
+async fn the_packs_of_the_house_are_good_at_every_version_that_is_served() {
+    let world = World::new().await;
+    let found = check_catalog(&world.app.platform.database, Packs::load("").unwrap()).await.unwrap();
+    assert!(found.is_empty(), "{}", found[0]);
+}
+
+#[tokio::test]
 async fn a_good_pack_has_no_complaints_and_the_check_leaves_nothing() {
     let world = World::new().await;
     let schemas = "select count(*) from pg_namespace";
