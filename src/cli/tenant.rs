@@ -8,6 +8,7 @@ use super::Exit;
 use super::context::Context;
 use super::output::Mark;
 use super::secret::PasswordArgs;
+use super::tenant_data;
 use crate::app::open_platform;
 use crate::auth::password::PasswordHasher;
 use crate::auth::policy;
@@ -71,6 +72,10 @@ enum TenantCommand {
         #[arg(long, default_value = "")]
         reason: String,
     },
+    /// Save everything of a tenant into a file
+    Backup(tenant_data::BackupArgs),
+    /// Bring a tenant back as it was, or make a new one of a backup
+    Restore(tenant_data::RestoreArgs),
     /// Set a user's password and end the user's sessions
     #[command(before_help = "Examples:\n  insula tenant password acme --password-stdin < password.txt\n  \
                              insula tenant password acme --user ann@acme.test --password-file password.txt")]
@@ -146,6 +151,8 @@ pub(super) async fn run(context: &Context, args: TenantArgs) -> Result<Exit> {
             tenant_resume(&platform, id, &reason, &context.by()).await?;
             changed(context, &platform, &subdomain, "active again").await?;
         }
+        TenantCommand::Backup(args) => return tenant_data::backup(context, args).await,
+        TenantCommand::Restore(args) => return tenant_data::restore(context, args).await,
         TenantCommand::Password { subdomain, user, password } => {
             set_password(context, &subdomain, user.as_deref(), &password).await?;
         }

@@ -1,0 +1,5 @@
+//! The life of a tenant after its creation: copied, renamed, deleted, erased.
+
+pub(super) mod arrival;
+pub(super) mod fault;
+pub(super) mod task;
