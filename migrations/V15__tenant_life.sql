@@ -78,3 +78,28 @@ begin
     end loop;
   end loop;
 end $$;
+
+-- What belongs to a tenant says so by a foreign key that cascades. Of the rest, what names it for people is made empty.
+create function public.tenant_forget(p_tenant uuid) returns void
+language plpgsql as $$
+declare
+  k record;
+begin
+  for k in
+    select c.conrelid::regclass as t, a.attname as n
+    from pg_constraint c
+    join pg_attribute a on a.attrelid = c.conrelid and a.attnum = c.conkey[1]
+    where c.confrelid = 'public.tenants'::regclass and c.contype = 'f' and c.confdeltype = 'c'
+  loop
+    execute format('delete from %s where %I = $1', k.t, k.n) using p_tenant;
+  end loop;
+  delete from public.shelved_schemas where tenant_id = p_tenant;
+  update public.reserved_subdomains set redirect_until = null where tenant_id = p_tenant;
+  update public.operations set input = '{}', error = null where tenant_id = p_tenant;
+  update public.tenants
+    set state = 'deleted', name = 'deleted', suspended_reason = null, state_before = null, purge_at = null, timezone = 'UTC',
+      restored_from = null, audit_origin = null
+    where id = p_tenant;
+end $$;
+comment on function public.tenant_forget(uuid) is 'Takes everything of a tenant out of the registry but its tombstone and what was billed';
+revoke all on function public.tenant_forget(uuid) from public;

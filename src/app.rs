@@ -19,7 +19,7 @@ use crate::db::{Database, listen, migrate_public, pending_public};
 use crate::docs::Documents;
 use crate::error::{Error, Result};
 use crate::mail::Mailer;
-use crate::ops::{Event, Leader, Pace, Platform, Selection, migrate_fleet, pending_tenants, recover};
+use crate::ops::{Event, Leader, Pace, Platform, Selection, migrate_fleet, pending_tenants, recover, tidy};
 use crate::pack::{Packs, load_catalog};
 use crate::resource::Engine;
 use crate::telemetry::metrics::Metrics;
@@ -208,7 +208,8 @@ async fn follow_keys(app: Arc<App>) {
     }
 }
 
-/// Settles, once a minute, what other processes left behind when they died, and operators when they left.
+/// Settles, once a minute, what other processes left behind when they died, and operators when they left; erases what is
+/// due.
 async fn sweep(app: Arc<App>) {
     let mut tick = tokio::time::interval(SWEEP_EVERY);
     tick.tick().await;
@@ -219,6 +220,10 @@ async fn sweep(app: Arc<App>) {
                 match recover(&app.platform).await {
                     Ok(lines) => lines.iter().for_each(|line| tracing::info!("recovered: {line}")),
                     Err(error) => tracing::warn!(context = error.private_context(), "cannot recover abandoned operations: {error}"),
+                }
+                match tidy(&app.platform).await {
+                    Ok(lines) => lines.iter().for_each(|line| tracing::info!("tidied: {line}")),
+                    Err(error) => tracing::warn!(context = error.private_context(), "cannot tidy: {error}"),
                 }
                 if let Err(error) = app.authenticator.settle_impersonations(&app.tenants).await {
                     tracing::warn!(context = error.private_context(), "cannot end sessions whose operator has left: {error}");

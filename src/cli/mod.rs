@@ -22,6 +22,7 @@ mod secret;
 mod serve;
 mod tenant;
 mod tenant_data;
+mod tenant_life;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -89,7 +90,7 @@ enum Command {
     Migrate(migrate::MigrateArgs),
     /// Many tenants at once: seed
     Fleet(fleet::FleetArgs),
-    /// Customers: create, list, show, suspend, resume, backup, restore
+    /// Customers: create, list, show, suspend, resume, rename, delete, clone, backup, restore
     Tenant(tenant::TenantArgs),
     /// Files that hold a tenant: verify
     Backup(tenant_data::FileArgs),

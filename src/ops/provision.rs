@@ -161,7 +161,7 @@ pub(super) fn name_taken(subdomain: &Subdomain, failure: Failure) -> Error {
     }
 }
 
-pub(super) fn name_refused(subdomain: &Subdomain, why: &str) -> Error {
+fn name_refused(subdomain: &Subdomain, why: &str) -> Error {
     let error = Error::conflict(format!("The subdomain `{subdomain}` {why}."));
     error.field("#/subdomain", "already_used", why).hint("Choose another subdomain.")
 }

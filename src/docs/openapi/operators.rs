@@ -238,12 +238,14 @@ fn tenant() -> Value {
             "name": text(),
             "state": { "enum": ["provisioning", "active", "suspended", "deleting", "deleted"] },
             "suspended_reason": or_null(),
+            "sandbox": { "type": "boolean", "description": "A copy to try things in: no letter leaves it." },
+            "purge_at": { "type": ["string", "null"], "format": "date-time", "description": "While it is being deleted: when nothing of it is left." },
             "timezone": { "type": "string", "examples": ["Asia/Kolkata"] },
             "created_at": { "type": "string", "format": "date-time" },
             "plan": or_null(),
             "packs": { "type": "array", "items": { "type": "string", "examples": ["crm 6"] } },
         },
-        "required": ["id", "subdomain", "name", "state", "suspended_reason", "timezone", "created_at", "plan", "packs"],
+        "required": ["id", "subdomain", "name", "state", "suspended_reason", "sandbox", "purge_at", "timezone", "created_at", "plan", "packs"],
     })
 }
 

@@ -14,7 +14,7 @@ mod save;
 mod swap;
 mod take;
 
-pub use header::{Header, Held, Override, Sequence, Subject, Table, Terms};
+pub use header::Header;
 pub use piece::{Pieces, Progress, Tell};
 pub use restore::{Restored, backup_header, tenant_restore, tenant_restore_as};
 pub use take::{Saved, Verified, backup_verify, tenant_backup};

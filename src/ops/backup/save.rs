@@ -1,7 +1,5 @@
 //! Reads a tenant at one moment, as the owner of its tables.
 
-use std::sync::Arc;
-
 use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 
@@ -45,7 +43,7 @@ async fn registered(control: &mut Control, tenant: Uuid) -> Result<Registered> {
 }
 
 /// Reads everything, and gives it piece by piece.
-pub async fn read(platform: Platform, place: Arc<Place>, giver: Giver, tell: Tell) {
+pub async fn read(platform: Platform, place: Place, giver: Giver, tell: Tell) {
     let outcome = give_all(&platform, &place, &giver, &tell).await;
     if let Err(error) = outcome {
         let _ = giver.send(Err(error)).await;

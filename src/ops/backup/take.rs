@@ -1,7 +1,6 @@
 //! A tenant is saved into a file; a file is looked at from beginning to end.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde_json::json;
 use uuid::Uuid;
@@ -41,7 +40,7 @@ pub async fn tenant_backup(
     let operation = task::begin(platform, "tenant.backup", "save", subject, &input, by).await?;
     reach("tenant.backup.save")?;
     let (giver, pieces) = way();
-    let reading = tokio::spawn(save::read(platform.clone(), Arc::new(resident.place), giver, tell));
+    let reading = tokio::spawn(save::read(platform.clone(), resident.place, giver, tell));
     let key = encrypted.then(|| platform.database.sealing().clone());
     let outcome = file::write(path, key, pieces).await;
     // On a failure of the writer the reader stands still before a way that leads nowhere.
