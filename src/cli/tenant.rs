@@ -82,6 +82,8 @@ enum TenantCommand {
     Undelete(tenant_life::UndeleteArgs),
     /// Erase a deleted tenant now
     Purge(tenant_life::PurgeArgs),
+    /// Write all data of a tenant as CSV and JSON, for whoever asks for his data
+    Export(tenant_data::ExportArgs),
     /// Save everything of a tenant into a file
     Backup(tenant_data::BackupArgs),
     /// Bring a tenant back as it was, or make a new one of a backup
@@ -166,6 +168,7 @@ pub(super) async fn run(context: &Context, args: TenantArgs) -> Result<Exit> {
         TenantCommand::Delete(args) => return tenant_life::delete(context, args).await,
         TenantCommand::Undelete(args) => return tenant_life::undelete(context, args).await,
         TenantCommand::Purge(args) => return tenant_life::purge(context, args).await,
+        TenantCommand::Export(args) => return tenant_data::export(context, args).await,
         TenantCommand::Backup(args) => return tenant_data::backup(context, args).await,
         TenantCommand::Restore(args) => return tenant_data::restore(context, args).await,
         TenantCommand::Password { subdomain, user, password } => {

@@ -16,8 +16,8 @@ use crate::app::open_platform;
 use crate::error::{Error, Result};
 use crate::ident::Subdomain;
 use crate::ops::{
-    Header, Platform, Tell, backup_header, backup_verify, recover, tenant_backup, tenant_find, tenant_restore,
-    tenant_restore_as,
+    Header, Platform, Tell, backup_header, backup_verify, recover, tenant_backup, tenant_export, tenant_find,
+    tenant_restore, tenant_restore_as,
 };
 
 #[derive(Args)]
@@ -49,6 +49,17 @@ pub(super) struct RestoreArgs {
     /// The tenant's subdomain, instead of being asked
     #[arg(long, value_name = "SUBDOMAIN")]
     confirm: Option<String>,
+}
+
+#[derive(Args)]
+#[command(before_help = "Examples:\n  insula tenant export acme --output acme-data\n  \
+                         insula tenant export acme --output acme-data --json")]
+pub(super) struct ExportArgs {
+    /// Its subdomain
+    subdomain: String,
+    /// The folder to make
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
 }
 
 #[derive(Args)]
@@ -204,6 +215,25 @@ async fn confirm(
         header.made_at
     );
     context.out.confirm_name(&what, name, args.confirm.as_deref())
+}
+
+pub(super) async fn export(context: &Context, args: ExportArgs) -> Result<Exit> {
+    let platform = context.platform().await?;
+    let id = tenant_find(&platform, &args.subdomain).await?;
+    let (stop, (rows, tell)) = (stop()?, Rows::new(context));
+    context.out.doing(&format!("exporting {}", args.subdomain));
+    let by = context.by();
+    let exported = unless(&stop, tenant_export(&platform, id, &args.output, &by, tell)).await;
+    let seconds = rows.end();
+    let Some(exported) = exported? else { return Ok(Exit::Interrupted) };
+    let (count, folder) = (exported.tables.len(), args.output.display());
+    let said = format!("{} rows of {count} tables as CSV and JSON in {folder}, {seconds:.1} s", exported.rows);
+    context.out.line(Mark::Good, &args.subdomain, &said);
+    if context.out.json() {
+        let told = json!({ "folder": folder.to_string(), "rows": exported.rows, "tables": exported.tables });
+        context.out.document(&told)?;
+    }
+    Ok(Exit::Done)
 }
 
 pub(super) async fn file(context: &Context, args: FileArgs) -> Result<Exit> {

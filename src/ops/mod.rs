@@ -29,7 +29,9 @@ pub use fleet::{
     most_jobs, pending_tenants, rehearse, running_migration, troubled_tenants, verify_files,
 };
 pub use journal::recover;
-pub use life::{tenant_clone, tenant_delete, tenant_purge, tenant_rename, tenant_undelete, tidy};
+pub use life::{
+    Exported, tenant_clone, tenant_delete, tenant_export, tenant_purge, tenant_rename, tenant_undelete, tidy,
+};
 pub use lifecycle::{tenant_resume, tenant_suspend};
 pub use modules::{module_disable, module_enable};
 pub use operators::{

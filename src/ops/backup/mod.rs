@@ -21,4 +21,4 @@ pub use take::{Saved, Verified, backup_verify, tenant_backup};
 
 pub(super) use load::{Touch, enter, load};
 pub(super) use piece::way;
-pub(super) use save::read;
+pub(super) use save::{FORMS, LIMITS, read};

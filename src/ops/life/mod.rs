@@ -2,6 +2,7 @@
 
 pub(super) mod arrival;
 mod copy;
+mod export;
 pub(super) mod fault;
 mod removal;
 mod rename;
@@ -9,6 +10,7 @@ pub(super) mod task;
 mod tidy;
 
 pub use copy::tenant_clone;
+pub use export::{Exported, tenant_export};
 pub use removal::{tenant_delete, tenant_purge, tenant_undelete};
 pub use rename::tenant_rename;
 pub use tidy::tidy;
