@@ -30,7 +30,8 @@ pub use fleet::{
 };
 pub use journal::recover;
 pub use life::{
-    Exported, tenant_clone, tenant_delete, tenant_export, tenant_purge, tenant_rename, tenant_undelete, tidy,
+    Exported, tenant_clone, tenant_delete, tenant_export, tenant_purge, tenant_rename, tenant_subdomain,
+    tenant_undelete, tidy,
 };
 pub use lifecycle::{tenant_resume, tenant_suspend};
 pub use modules::{module_disable, module_enable};

@@ -29,6 +29,7 @@ mod facts;
 mod faults;
 mod fleet;
 mod fleet_serving;
+mod forged_backups;
 mod forged_tokens;
 mod golden_reads;
 mod golden_writes;

@@ -240,3 +240,34 @@ async fn an_export_holds_everything_but_secrets_and_no_formula() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing lies about");
     invariants(&world).await;
 }
+
+#[tokio::test]
+async fn operators_rename_delete_and_erase_by_api() {
+    let world = World::new().await;
+    let staff = world.staff().await;
+    // The roles of the demo's tenants are shared by the worlds of all tests: none of them can be erased.
+    let (name, new) = (fresh(&world, "globex"), fresh(&world, "globex-group"));
+    let form = json!({ "company": "Globex", "subdomain": name, "plan": "crm", "email": "hank@globex.test" });
+    let id = staff.post("/api/v1/tenants", form).await.ok()["id"].as_str().unwrap().to_owned();
+    let act =
+        async |action: &str, body: Value| staff.post(&format!("/api/v1/tenants/{id}/actions/{action}"), body).await;
+    let bad = act("rename", json!({ "subdomain": "x" })).await.problem(422);
+    assert_eq!(bad["errors"][0]["pointer"], "#/subdomain");
+    assert_eq!(act("rename", json!({ "subdomain": "techstart" })).await.problem(409)["code"], "conflict");
+    assert_eq!(act("rename", json!({ "subdomain": new })).await.ok()["subdomain"], json!(new));
+    soon(&world, &new, "/api/v1/me", 401).await;
+    assert_eq!(act("undelete", json!({})).await.problem(409)["code"], "conflict");
+    assert_eq!(act("purge", json!({ "confirm": new })).await.problem(409)["code"], "conflict");
+    let bad = act("delete", json!({ "confirm": name })).await.problem(422);
+    assert_eq!(bad["errors"][0]["pointer"], "#/confirm");
+    let deleted = act("delete", json!({ "confirm": new, "grace_days": 3 })).await.ok();
+    assert_eq!(deleted["state"], "deleting");
+    assert!(deleted["purge_at"].is_string());
+    soon(&world, &new, "/api/v1/me", 404).await;
+    assert_eq!(act("undelete", json!({})).await.ok()["state"], "active");
+    soon(&world, &new, "/api/v1/me", 401).await;
+    act("delete", json!({ "confirm": new })).await.ok();
+    assert_eq!(act("purge", json!({ "confirm": new })).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(act("purge", json!({ "confirm": new })).await.problem(404)["code"], "tenant_not_found");
+    invariants(&world).await;
+}

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::Endpoint;
 use super::components::schema;
 use super::operation::{Operation, in_path, list_of, uuid_in_path};
 use super::platform::{myself, with_user};
 use super::words::{ACCOUNT, OPERATORS, TENANTS};
+use super::{Endpoint, life};
 use crate::auth::OperatorRole;
 
 /// Describes one of these endpoints, if the operator may call it.
@@ -37,6 +37,10 @@ pub fn describe(role: OperatorRole, endpoint: &Endpoint) -> Option<Operation> {
         ("POST", "/api/v1/tenants") => Some(create()),
         ("POST", "/api/v1/tenants/{id}/actions/suspend") => Some(suspend()),
         ("POST", "/api/v1/tenants/{id}/actions/resume") => Some(resume()),
+        ("POST", "/api/v1/tenants/{id}/actions/rename") => Some(life::rename()),
+        ("POST", "/api/v1/tenants/{id}/actions/delete") => Some(life::delete()),
+        ("POST", "/api/v1/tenants/{id}/actions/undelete") => Some(life::undelete()),
+        ("POST", "/api/v1/tenants/{id}/actions/purge") => Some(life::purge()),
         ("PUT", "/api/v1/tenants/{id}/modules/{code}") => Some(
             Operation::new(TENANTS, "tenants.modules.enable", "Enable a module for a tenant")
                 .with(id())
@@ -55,7 +59,7 @@ pub fn describe(role: OperatorRole, endpoint: &Endpoint) -> Option<Operation> {
     }
 }
 
-fn id() -> Value {
+pub(super) fn id() -> Value {
     uuid_in_path("id", "The tenant's key.")
 }
 
@@ -226,7 +230,7 @@ fn change_colleague() -> Operation {
         .problems(&[409])
 }
 
-fn tenant() -> Value {
+pub(super) fn tenant() -> Value {
     let text = || json!({ "type": "string" });
     let or_null = || json!({ "type": ["string", "null"] });
     json!({

@@ -13,4 +13,5 @@ pub use copy::tenant_clone;
 pub use export::{Exported, tenant_export};
 pub use removal::{tenant_delete, tenant_purge, tenant_undelete};
 pub use rename::tenant_rename;
+pub use task::tenant_subdomain;
 pub use tidy::tidy;

@@ -82,6 +82,11 @@ pub async fn resident(platform: &Platform, tenant: Uuid) -> Result<Resident> {
     read(tenant, &row)
 }
 
+/// The name in URLs of a tenant, whatever state it is in.
+pub async fn tenant_subdomain(platform: &Platform, tenant: Uuid) -> Result<String> {
+    Ok(resident(platform, tenant).await?.subdomain)
+}
+
 /// The same in a transaction, in which nobody else works on the whole tenant.
 pub async fn hold(tx: &mut Transaction, tenant: Uuid) -> Result<Resident> {
     modules::lock_tenant(tx, tenant).await?;
