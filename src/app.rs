@@ -19,7 +19,9 @@ use crate::db::{Database, listen, migrate_public, pending_public};
 use crate::docs::Documents;
 use crate::error::{Error, Result};
 use crate::mail::Mailer;
-use crate::ops::{Event, Leader, Pace, Platform, Selection, migrate_fleet, pending_tenants, recover, tidy};
+use crate::ops::{
+    Event, Leader, Pace, Platform, Selection, migrate_fleet, pending_tenants, recover, scheduled_backups, tidy,
+};
 use crate::pack::{Packs, load_catalog};
 use crate::resource::Engine;
 use crate::telemetry::metrics::Metrics;
@@ -162,6 +164,7 @@ impl App {
         });
         tokio::spawn(sweep(app.clone()));
         tokio::spawn(anchor_audits(app.clone()));
+        tokio::spawn(save_tenants(app.clone()));
         tokio::spawn(app.post.clone().deliver(app.stop.clone()));
         app.clone().follow_news().await;
         app.authenticator.keys.catch_up().await?;
@@ -228,6 +231,22 @@ async fn sweep(app: Arc<App>) {
                 if let Err(error) = app.authenticator.settle_impersonations(&app.tenants).await {
                     tracing::warn!(context = error.private_context(), "cannot end sessions whose operator has left: {error}");
                 }
+            },
+        }
+    }
+}
+
+/// Saves tenants when it is time, where a folder for it is set.
+async fn save_tenants(app: Arc<App>) {
+    let mut tick = tokio::time::interval(SWEEP_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    tick.tick().await;
+    loop {
+        tokio::select! {
+            () = app.stop.cancelled() => return,
+            _ = tick.tick() => match scheduled_backups(&app.platform, &app.config.backup).await {
+                Ok(lines) => lines.iter().for_each(|line| tracing::info!("backups: {line}")),
+                Err(error) => tracing::warn!(context = error.private_context(), "no backups are made: {error}"),
             },
         }
     }

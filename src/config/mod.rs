@@ -99,7 +99,7 @@ section!(/// `[signup]`
 section!(/// `[tenants]`
     Tenants { redirect_days: u32, grace_days: u32, shelf_days: u32 });
 section!(/// `[backup]`
-    Backup { encrypt: bool });
+    Backup { encrypt: bool, folder: String, every_hours: u32, keep_days: u32 });
 section!(/// `[limits]`
     Limits { tenant_per_minute: u32, key_per_minute: u32, sign_in_per_minute: u32 });
 section!(/// `[cache]`
@@ -301,6 +301,12 @@ impl Config {
         if self.tenants.shelf_days > 3660 {
             return bad("tenants.shelf_days", "must be at most 3660");
         }
+        if !(1..=8760).contains(&self.backup.every_hours) {
+            return bad("backup.every_hours", "must be from 1 to 8760");
+        }
+        if !(1..=36_600).contains(&self.backup.keep_days) {
+            return bad("backup.keep_days", "must be from 1 to 36600");
+        }
         if self.http.trusted_networks().is_none() {
             return bad(
                 "http.trusted_proxies",
@@ -344,6 +350,8 @@ mod tests {
             ("auth.api_key_days", "3661", "3660"),
             ("auth.wrong_per_account", "0", "1"),
             ("auth.longest_wait_seconds", "3601", "3600"),
+            ("backup.every_hours", "0", "1"),
+            ("backup.keep_days", "0", "1"),
             ("tenants.redirect_days", "91", "90"),
             ("tenants.grace_days", "3661", "3660"),
             ("tenants.shelf_days", "3661", "0"),

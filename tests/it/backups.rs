@@ -214,3 +214,77 @@ async fn a_file_that_is_not_what_was_written_changes_nothing() {
     assert_eq!(safe.rows("tenant_acme").await, before);
     invariants(&safe.world).await;
 }
+
+#[tokio::test]
+async fn the_service_saves_tenants_by_itself_and_keeps_files_for_a_while() {
+    let safe = Safe::new().await;
+    let name = fresh(&safe.world, "saved");
+    let form = json!({ "company": "Saved", "subdomain": name, "plan": "crm", "email": "ann@saved.test" });
+    let id = safe.world.staff().await.post("/api/v1/tenants", form).await.ok()["id"].as_str().unwrap().to_owned();
+    let mut settings = safe.world.app.config.backup.clone();
+    let platform = &safe.world.app.platform;
+    assert!(
+        insula::ops::scheduled_backups(platform, &settings).await.unwrap().is_empty(),
+        "off unless a folder is set"
+    );
+    settings.folder = safe.path("all").display().to_string();
+    let done = insula::ops::scheduled_backups(platform, &settings).await.unwrap();
+    assert_eq!(done.len(), 6, "{done:?}");
+    assert!(insula::ops::scheduled_backups(platform, &settings).await.unwrap().is_empty(), "not before it is time");
+    let files = || {
+        let mut files: Vec<PathBuf> =
+            std::fs::read_dir(safe.path("all").join(&id)).unwrap().map(|file| file.unwrap().path()).collect();
+        files.sort_unstable();
+        files
+    };
+    let first = files().remove(0);
+    insula(&safe.world, &["backup", "verify", first.to_str().unwrap()]).await.expect(0);
+
+    let old = safe.path("all").join(&id).join("20200101T000000Z.backup");
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(31 * 24 * 3600);
+    for file in [&first, &old] {
+        std::fs::OpenOptions::new().create(true).append(true).open(file).unwrap().set_modified(long_ago).unwrap();
+    }
+    insula::ops::scheduled_backups(platform, &settings).await.unwrap();
+    assert_eq!(files(), std::slice::from_ref(&first), "the newest stays");
+
+    for words in [["tenant", "delete", &name], ["tenant", "purge", &name]] {
+        insula(&safe.world, &[&words[..], &[&format!("--confirm={name}")]].concat()).await.expect(0);
+    }
+    insula::ops::scheduled_backups(platform, &settings).await.unwrap();
+    assert!(!safe.path("all").join(&id).exists(), "what is erased leaves no file");
+    invariants(&safe.world).await;
+}
+
+#[tokio::test]
+async fn who_works_in_a_tenant_while_it_is_restored_loses_nothing_that_came_after() {
+    let safe = Safe::new().await;
+    let path = safe.backup("acme", &[]).await;
+    let stop = tokio_util::sync::CancellationToken::new();
+    let busy = async {
+        let (mut user, mut last) = (safe.world.user("acme", "owner").await, String::new());
+        for number in 0.. {
+            let contact = json!({ "first_name": format!("Busy {number}"), "email": format!("busy{number}@acme.test") });
+            let made = user.post(CONTACTS, contact).await;
+            match made.status {
+                StatusCode::CREATED => last = made.json()["id"].as_str().unwrap().to_owned(),
+                StatusCode::UNAUTHORIZED => user = safe.world.user("acme", "owner").await,
+                other => panic!("{other} {}", made.text),
+            }
+            if stop.is_cancelled() && made.status == StatusCode::CREATED {
+                break;
+            }
+        }
+        // The news that nobody is signed in any more may come later than the last answer.
+        user = safe.world.user("acme", "owner").await;
+        assert_eq!(user.get(&format!("{CONTACTS}/{last}")).await.status, StatusCode::OK);
+    };
+    let restoring = async {
+        for _ in 0..2 {
+            safe.restore(&path, &["--confirm=acme"]).await.expect(0);
+        }
+        stop.cancel();
+    };
+    tokio::join!(busy, restoring);
+    invariants(&safe.world).await;
+}

@@ -137,10 +137,7 @@ async fn names_are_looked_up_and_never_run() {
         (twice, "comes twice"),
         (columns(json!("id) from program 'id' --")), "has a column that its pack does not have"),
         (columns(json!("first_name")), "has not the columns"),
-        (
-            forge.with_header(|header| drop(header["tables"].as_array_mut().unwrap().remove(0))),
-            "not where its header says",
-        ),
+        (forge.with_header(|header| drop(header["tables"].as_array_mut().unwrap().remove(0))), "is missing"),
         (
             forge.with_header(|header| header["sequences"][0]["name"] = json!("public.x")),
             "the sequence `public.x` is in none",

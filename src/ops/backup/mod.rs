@@ -11,12 +11,14 @@ mod load;
 mod piece;
 mod restore;
 mod save;
+mod schedule;
 mod swap;
 mod take;
 
 pub use header::Header;
 pub use piece::{Pieces, Progress, Tell};
 pub use restore::{Restored, backup_header, tenant_restore, tenant_restore_as};
+pub use schedule::scheduled_backups;
 pub use take::{Saved, Verified, backup_verify, tenant_backup};
 
 pub(super) use load::{Touch, enter, load};
