@@ -31,7 +31,7 @@ const MEMORY_TARGET: f64 = 100.0;
 const REPEATS: usize = 5;
 
 /// A row in three is a contact, one in six an activity, and each has an entry in the audit.
-const FILL: &str = "set search_path = tenant_bench_1, insula;
+const FILL: &str = "set app.perms = '*'; set search_path = tenant_bench_1, insula;
     insert into crm_contact (first_name, last_name, email, phone, title, owner_id)
     select 'Asha ' || n, 'Pillai', 'c' || n || '@example.test', '+919876543210', 'Buyer', u.id
     from sys_user u, generate_series(1, {rows} / 3) n;

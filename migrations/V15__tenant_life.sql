@@ -27,6 +27,7 @@ create table public.shelved_schemas (
   tenant_id   uuid        not null,
   packs       jsonb       not null,
   audit_origin text,
+  audit_seq    bigint      not null default 0,
   shelved_at  timestamptz not null default now(),
   drop_at     timestamptz not null,
   constraint shelved_schemas_pk primary key (schema_name),
@@ -37,6 +38,7 @@ create table public.shelved_schemas (
 create index shelved_schemas_tenant_idx on public.shelved_schemas (tenant_id, shelved_at);
 create index shelved_schemas_drop_idx on public.shelved_schemas (drop_at);
 comment on table public.shelved_schemas is 'Schemas that a restore put another in the place of; out of reach of the tenant''s role';
+comment on column public.shelved_schemas.audit_seq is 'Up to here its audit is that of the schema in its place';
 comment on column public.shelved_schemas.packs is 'Versions of its packs';
 revoke all on public.shelved_schemas from public;
 

@@ -88,6 +88,8 @@ enum TenantCommand {
     Backup(tenant_data::BackupArgs),
     /// Bring a tenant back as it was, or make a new one of a backup
     Restore(tenant_data::RestoreArgs),
+    /// Take the last restore back
+    Unrestore(tenant_life::UnrestoreArgs),
     /// Set a user's password and end the user's sessions
     #[command(before_help = "Examples:\n  insula tenant password acme --password-stdin < password.txt\n  \
                              insula tenant password acme --user ann@acme.test --password-file password.txt")]
@@ -171,6 +173,7 @@ pub(super) async fn run(context: &Context, args: TenantArgs) -> Result<Exit> {
         TenantCommand::Export(args) => return tenant_data::export(context, args).await,
         TenantCommand::Backup(args) => return tenant_data::backup(context, args).await,
         TenantCommand::Restore(args) => return tenant_data::restore(context, args).await,
+        TenantCommand::Unrestore(args) => return tenant_life::unrestore(context, args).await,
         TenantCommand::Password { subdomain, user, password } => {
             set_password(context, &subdomain, user.as_deref(), &password).await?;
         }

@@ -1,4 +1,4 @@
-//! `insula tenant clone`, `rename`, `delete`, `undelete`, `purge`.
+//! `insula tenant clone`, `rename`, `delete`, `undelete`, `purge`, `unrestore`.
 
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::ident::Subdomain;
 use crate::ops::{
     Tell, recover, tenant_clone, tenant_delete, tenant_find, tenant_purge, tenant_rename, tenant_undelete,
+    tenant_unrestore,
 };
 
 #[derive(Args)]
@@ -59,6 +60,16 @@ pub(super) struct DeleteArgs {
 pub(super) struct UndeleteArgs {
     /// Its subdomain
     subdomain: String,
+}
+
+#[derive(Args)]
+#[command(before_help = "Examples:\n  insula tenant unrestore acme --confirm=acme")]
+pub(super) struct UnrestoreArgs {
+    /// Its subdomain
+    subdomain: String,
+    /// The subdomain once more, instead of being asked
+    #[arg(long, value_name = "SUBDOMAIN")]
+    confirm: Option<String>,
 }
 
 #[derive(Args)]
@@ -140,5 +151,18 @@ pub(super) async fn purge(context: &Context, args: PurgeArgs) -> Result<Exit> {
     if context.out.json() {
         context.out.document(&json!({ "id": id, "subdomain": name, "state": "deleted" }))?;
     }
+    Ok(Exit::Done)
+}
+
+pub(super) async fn unrestore(context: &Context, args: UnrestoreArgs) -> Result<Exit> {
+    let config = context.installation()?;
+    let platform = open_platform(&config).await?;
+    recover(&platform).await?;
+    let name = &args.subdomain;
+    let id = tenant_find(&platform, name).await?;
+    let what = format!("`{name}` becomes what it was before its last restore; what came since is put aside.");
+    context.out.confirm_name(&what, name, args.confirm.as_deref())?;
+    let since = tenant_unrestore(&platform, id, config.tenants.shelf_days, &context.by()).await?;
+    changed(context, &platform, name, &format!("the restore of {since} is taken back")).await?;
     Ok(Exit::Done)
 }

@@ -16,7 +16,7 @@ mod seed;
 
 pub use backup::{
     Header, Progress, Restored, Saved, Tell, Verified, backup_header, backup_verify, scheduled_backups, tenant_backup,
-    tenant_restore, tenant_restore_as,
+    tenant_restore, tenant_restore_as, tenant_unrestore,
 };
 pub use checks::{
     ServerFacts, applied_public, has_signing_keys, mark_demo, may_hold_demo, pack_versions, server_facts,

@@ -147,6 +147,17 @@ async fn what_was_saved_comes_back_and_what_came_since_is_put_aside() {
     assert!(!safe.db.query_one(sql, &[&shelf]).await.unwrap().get::<_, bool>(0), "and out of reach");
     invariants(&safe.world).await;
 
+    insula::audit::anchor(&safe.world.app.platform.database).await.unwrap();
+    insula(&safe.world, &["tenant", "unrestore", "acme", "--confirm=acme"]).await.expect(0);
+    same(&safe.shape("tenant_acme", "it_t_acme").await, &shape);
+    let user = safe.world.user("acme", "owner").await;
+    assert_eq!(user.get(&late).await.status, StatusCode::OK, "and comes back when it is wanted");
+    invariants(&safe.world).await;
+    let told = safe.restore(&path, &["--confirm=acme", "--json"]).await.expect(0).json();
+    assert_eq!(safe.rows("tenant_acme").await, rows);
+    let shelf = told["kept_as"].as_str().unwrap();
+    invariants(&safe.world).await;
+
     safe.db.batch_execute("update public.shelved_schemas set drop_at = now()").await.unwrap();
     insula::ops::tidy(&safe.world.app.platform).await.unwrap();
     let left = safe.db.query_one("select to_regnamespace($1) is null", &[&shelf]).await.unwrap();

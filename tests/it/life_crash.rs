@@ -104,6 +104,17 @@ async fn a_restore_dies() {
 }
 
 #[tokio::test]
+async fn taking_a_restore_back_dies() {
+    let story = Story::new().await;
+    let file = story.file("acme.backup");
+    insula(&story.world, &["tenant", "backup", "acme", "--output", file.to_str().unwrap()]).await.expect(0);
+    let before: [&[&str]; 1] = [&["tenant", "restore", file.to_str().unwrap(), "--confirm=acme"]];
+    let words = ["tenant", "unrestore", "acme", "--confirm=acme"];
+    let places = ["tenant.unrestore.swap", "tenant.unrestore.end"];
+    story.survives(&Work { before: &before, words: &words, places: &places, finished: &[] }).await;
+}
+
+#[tokio::test]
 async fn a_restore_as_another_tenant_dies() {
     let story = Story::new().await;
     let file = story.file("acme.backup");

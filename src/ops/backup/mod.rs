@@ -14,12 +14,14 @@ mod save;
 mod schedule;
 mod swap;
 mod take;
+mod undo;
 
 pub use header::Header;
 pub use piece::{Pieces, Progress, Tell};
 pub use restore::{Restored, backup_header, tenant_restore, tenant_restore_as};
 pub use schedule::scheduled_backups;
 pub use take::{Saved, Verified, backup_verify, tenant_backup};
+pub use undo::tenant_unrestore;
 
 pub(super) use load::{Touch, enter, load};
 pub(super) use piece::way;

@@ -38,13 +38,21 @@ pub async fn put_aside(tx: &mut Transaction, place: &Place, keep_days: u32) -> R
 /// What was begun in the old schema ends before the new one is seen; the anchors of its audit go with it; every process
 /// forgets what it knows.
 pub async fn take_over(tx: &mut Transaction, place: &Place, shelf: &Ident, header: &Header) -> Result<()> {
-    hold_anchors(tx).await?;
     let end = format!("select seq from {}.sys_audit_head", place.schema);
     let end: Option<i64> = tx.query_opt(&end, &[]).await?.map(|row| row.get(0));
-    move_anchors(tx, place.schema.as_str(), shelf.as_str(), end.unwrap_or(0)).await?;
+    exchange(tx, place, shelf, end.unwrap_or(0)).await?;
     let sql = "update public.tenants
         set restored_from = $2::text::timestamptz, audit_origin = nullif($3, schema_name) where id = $1";
     tx.execute(sql, &[&place.tenant, &header.made_at, &header.audit_origin()]).await?;
+    Ok(())
+}
+
+/// The same for two schemas whose audits are one up to `parted`.
+pub async fn exchange(tx: &mut Transaction, place: &Place, shelf: &Ident, parted: i64) -> Result<()> {
+    hold_anchors(tx).await?;
+    move_anchors(tx, place.schema.as_str(), shelf.as_str(), parted).await?;
+    let sql = "update public.shelved_schemas set audit_seq = $2 where schema_name = $1";
+    tx.execute(sql, &[&shelf.as_str(), &parted]).await?;
     wait_for_others(tx, shelf).await?;
     let topics = [("access", place.schema.as_str()), ("mail", place.schema.as_str())];
     for (topic, key) in topics {

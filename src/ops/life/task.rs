@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::tenant::{place_of, tenant_not_found};
 
 /// Kinds of operations that are one transaction, or make one file.
-pub const KINDS: [&str; 4] = ["tenant.backup", "tenant.restore", "tenant.export", "tenant.purge"];
+pub const KINDS: [&str; 5] = ["tenant.backup", "tenant.restore", "tenant.unrestore", "tenant.export", "tenant.purge"];
 
 /// Writes down what is about to be done, before it is.
 pub async fn begin(
