@@ -88,9 +88,9 @@ async fn measure(rows: usize) -> Result<()> {
     let in_place = median(|_| timed(insula, &["tenant", "restore", &ours, "--confirm=bench-1"], &variables))?;
     report("restore in place", "pg_restore", in_place, theirs, &ours, &dump)?;
     let verify = median(|_| timed(insula, &["backup", "verify", &ours], &variables))?;
-    println!("verify: p50 {:.0?}", verify.0);
+    println!("verify: p50 {:.2?}", verify.0);
     let clone = median(|run| timed(insula, &["tenant", "clone", "bench-1", &format!("copy-{run}")], &variables))?;
-    println!("clone: p50 {:.0?}, memory {:.0} MB", clone.0, clone.1);
+    println!("clone: p50 {:.2?}, memory {:.0} MB", clone.0, clone.1);
     server.stop().await?;
     erase(&binaries, &data_dir).await
 }
@@ -142,7 +142,7 @@ fn report(
     let speed = theirs.0.as_secs_f64() / ours.0.as_secs_f64();
     let size = |path: &str| Ok::<_, Error>(std::fs::metadata(path).map_err(Error::internal)?.len() as f64 / 1e6);
     println!(
-        "{what}: p50 {:.0?}, {other} {:.0?}: {speed:.2} of its speed, target {SPEED_TARGET} {}; memory {:.0} MB, target \
+        "{what}: p50 {:.2?}, {other} {:.2?}: {speed:.2} of its speed, target {SPEED_TARGET} {}; memory {:.0} MB, target \
          {MEMORY_TARGET} {}; file {:.1} MB, its {:.1} MB",
         ours.0,
         theirs.0,

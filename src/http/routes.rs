@@ -139,7 +139,7 @@ pub fn operator_routes() -> Vec<Route> {
         route(Method::POST, "/api/v1/tenants/{id}/actions/rename", TenantAdmin, post(tenant_life::rename)),
         route(Method::POST, "/api/v1/tenants/{id}/actions/delete", TenantAdmin, post(tenant_life::delete)),
         route(Method::POST, "/api/v1/tenants/{id}/actions/undelete", TenantAdmin, post(tenant_life::undelete)),
-        route(Method::POST, "/api/v1/tenants/{id}/actions/purge", TenantAdmin, post(tenant_life::purge)),
+        route(Method::POST, "/api/v1/tenants/{id}/actions/purge", PlatformOwner, post(tenant_life::purge)),
         route(Method::PUT, "/api/v1/tenants/{id}/modules/{code}", TenantAdmin, put(operator::module_enable)),
         route(Method::DELETE, "/api/v1/tenants/{id}/modules/{code}", TenantAdmin, delete(operator::module_disable)),
         route(Method::POST, "/api/v1/tenants/{id}/impersonations", TenantAdmin, post(impersonations::begin)),

@@ -12,7 +12,7 @@ use super::error::Problem;
 use super::json::Json;
 use super::operator::{show, tenant_key};
 use super::path::InPath;
-use super::staff::TenantAdmin;
+use super::staff::{PlatformOwner, TenantAdmin};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::ident::Subdomain;
@@ -51,14 +51,19 @@ pub struct Deletion {
 /// `POST /api/v1/tenants/{id}/actions/delete`
 pub async fn delete(
     State(app): State<Arc<App>>,
-    TenantAdmin(_, by): TenantAdmin,
+    TenantAdmin(operator, by): TenantAdmin,
     InPath(id): InPath<String>,
     Json(form): Json<Deletion>,
 ) -> Answer {
     let id = tenant_key(&id)?;
-    let days = form.grace_days.unwrap_or(app.config.tenants.grace_days);
+    let usual = app.config.tenants.grace_days;
+    let days = form.grace_days.unwrap_or(usual);
     if days > 3660 {
         return Err(Error::validation().field("#/grace_days", "invalid_value", "must be at most 3660").into());
+    }
+    // Who erases at once what others could bring back is an owner.
+    if days < usual && !operator.role.may_change_operators() {
+        return Err(Error::forbidden("Less time than usual needs an operator of role owner.").into());
     }
     confirmed(&app, id, &form.confirm).await?;
     ops::tenant_delete(&app.platform, id, days, &by).await?;
@@ -94,7 +99,7 @@ pub struct Purge {
 /// `POST /api/v1/tenants/{id}/actions/purge`
 pub async fn purge(
     State(app): State<Arc<App>>,
-    TenantAdmin(_, by): TenantAdmin,
+    PlatformOwner(_, by): PlatformOwner,
     InPath(id): InPath<String>,
     Json(form): Json<Purge>,
 ) -> Answer {

@@ -260,6 +260,14 @@ async fn operators_rename_delete_and_erase_by_api() {
     assert_eq!(act("purge", json!({ "confirm": new })).await.problem(409)["code"], "conflict");
     let bad = act("delete", json!({ "confirm": name })).await.problem(422);
     assert_eq!(bad["errors"][0]["pointer"], "#/confirm");
+    let helper =
+        json!({ "email": "helper@insula.test", "name": "Helper", "role": "support", "password": "a long passphrase" });
+    staff.post("/api/v1/operators", helper).await.ok();
+    world.demo_password("helper").await;
+    let helper = world.colleague("helper").await;
+    let at_once = json!({ "confirm": new, "grace_days": 0 });
+    let refused = helper.post(&format!("/api/v1/tenants/{id}/actions/delete"), at_once).await;
+    assert_eq!(refused.problem(403)["code"], "forbidden", "an owner erases what nobody can bring back");
     let deleted = act("delete", json!({ "confirm": new, "grace_days": 3 })).await.ok();
     assert_eq!(deleted["state"], "deleting");
     assert!(deleted["purge_at"].is_string());

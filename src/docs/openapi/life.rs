@@ -31,7 +31,7 @@ pub fn rename() -> Operation {
 
 /// Out of service, and gone after a time.
 pub fn delete() -> Operation {
-    let days = "Days in which it can be undone; else `tenants.grace_days`.";
+    let days = "Days in which it can be undone; else `tenants.grace_days`. Fewer need the role `owner`.";
     let properties = json!({
         "confirm": confirm(),
         "grace_days": { "type": "integer", "minimum": 0, "maximum": 3660, "description": days },

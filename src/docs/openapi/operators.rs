@@ -20,6 +20,7 @@ pub fn describe(role: OperatorRole, endpoint: &Endpoint) -> Option<Operation> {
         ("GET", "/api/v1/operators/{id}") => return Some(colleague()),
         ("POST", "/api/v1/operators") if role.may_change_operators() => return Some(new_colleague()),
         ("PATCH", "/api/v1/operators/{id}") if role.may_change_operators() => return Some(change_colleague()),
+        ("POST", "/api/v1/tenants/{id}/actions/purge") if role.may_change_operators() => return Some(life::purge()),
         ("GET", "/api/v1/tenants") => return Some(list()),
         ("GET", "/api/v1/tenants/{id}") => {
             return Some(Operation::new(TENANTS, "tenants.get", "Show a tenant").with(id()).answer(
@@ -40,7 +41,6 @@ pub fn describe(role: OperatorRole, endpoint: &Endpoint) -> Option<Operation> {
         ("POST", "/api/v1/tenants/{id}/actions/rename") => Some(life::rename()),
         ("POST", "/api/v1/tenants/{id}/actions/delete") => Some(life::delete()),
         ("POST", "/api/v1/tenants/{id}/actions/undelete") => Some(life::undelete()),
-        ("POST", "/api/v1/tenants/{id}/actions/purge") => Some(life::purge()),
         ("PUT", "/api/v1/tenants/{id}/modules/{code}") => Some(
             Operation::new(TENANTS, "tenants.modules.enable", "Enable a module for a tenant")
                 .with(id())
