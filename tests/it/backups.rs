@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_postgres::Client;
 
-use crate::program::{Ran, insula, invariants};
+use crate::program::{Ran, insula, invariants, with_variable};
 use crate::provisioning::fresh;
 use crate::world::World;
 
@@ -297,5 +297,75 @@ async fn who_works_in_a_tenant_while_it_is_restored_loses_nothing_that_came_afte
         stop.cancel();
     };
     tokio::join!(busy, restoring);
+    invariants(&safe.world).await;
+}
+
+const PARCELS: &str = "code = \"hrms\"\nname = \"Parcels\"\nrequires = [\"system_admin\"]\n\n[resource.parcels]\ntable = \"oms_parcel\"\n";
+const PARCEL: &str = "create table oms_parcel (id uuid primary key default uuid_v7(), title text not null);";
+const LABEL: &str =
+    "alter table oms_parcel add column label text not null default 'none'; alter table oms_parcel drop column title;";
+
+#[tokio::test]
+async fn a_backup_of_an_older_version_is_made_as_it_was_and_then_brought_up_to_date() {
+    let safe = Safe::new().await;
+    let pack = safe.path("parcels");
+    std::fs::create_dir(&pack).unwrap();
+    let file = |name: &str, text: &str| std::fs::write(pack.join(name), text).unwrap();
+    file("pack.toml", PARCELS);
+    file("V1__parcel.sql", PARCEL);
+    let packs = ("INSULA_PACKS_PATH", pack.to_str().unwrap());
+    insula(&safe.world, &["migrate"]).await.expect(0);
+    with_variable(&safe.world, &["migrate"], packs).await.expect(0);
+    with_variable(&safe.world, &["module", "enable", "acme", "hrms"], packs).await.expect(0);
+    safe.db.batch_execute("insert into tenant_acme.oms_parcel (title) values ('one'), ('two')").await.unwrap();
+    let path = safe.path("old.backup");
+    let backup = ["tenant", "backup", "acme", "--output", path.to_str().unwrap()];
+    with_variable(&safe.world, &backup, packs).await.expect(0);
+
+    file("V2__label.sql", LABEL);
+    with_variable(&safe.world, &["migrate"], packs).await.expect(0);
+    let restore = ["tenant", "restore", path.to_str().unwrap(), "--confirm=acme"];
+    with_variable(&safe.world, &restore, packs).await.expect(0);
+    let labels: String =
+        safe.db.query_one("select string_agg(label, ',') from tenant_acme.oms_parcel", &[]).await.unwrap().get(0);
+    assert_eq!(labels, "none,none");
+    let behind = with_variable(&safe.world, &["migrate", "--check"], packs).await;
+    assert_eq!(behind.code, Some(0), "{}", behind.out);
+
+    let refused = safe.restore(&path, &["--confirm=acme"]).await.expect(1);
+    assert!(refused.said.contains("the pack `hrms`, which this program does not have"), "{}", refused.said);
+    file("V1__parcel.sql", &PARCEL.replace("not null)", "not null default '')"));
+    let refused = with_variable(&safe.world, &restore, packs).await.expect(1);
+    assert!(refused.said.contains("V1__parcel.sql"), "{}", refused.said);
+
+    safe.db
+        .batch_execute(
+            "create table tenant_techstart.by_hand (); alter table tenant_techstart.by_hand add column note text",
+        )
+        .await
+        .unwrap();
+    let backup = ["tenant", "backup", "techstart", "--output", path.to_str().unwrap()];
+    let refused = insula(&safe.world, &backup).await.expect(1);
+    assert!(refused.said.contains("by_hand"), "what no pack has is not left out unseen: {}", refused.said);
+}
+
+#[tokio::test]
+async fn two_at_once_are_one_after_the_other() {
+    let safe = Safe::new().await;
+    let (path, name) = (safe.backup("acme", &[]).await, fresh(&safe.world, "twin"));
+    let rows = safe.rows("tenant_acme").await;
+    let (as_new, clone) = (["--as", &name], ["tenant", "clone", "acme", &name]);
+    let (one, two, three, four) = tokio::join!(
+        safe.restore(&path, &["--confirm=acme"]),
+        safe.restore(&path, &["--confirm=acme"]),
+        safe.restore(&path, &as_new),
+        insula(&safe.world, &clone),
+    );
+    one.expect(0);
+    two.expect(0);
+    let mut codes = [three.code, four.code];
+    codes.sort_unstable();
+    assert_eq!(codes, [Some(0), Some(1)], "{}{}", three.said, four.said);
+    assert_eq!(safe.rows("tenant_acme").await, rows);
     invariants(&safe.world).await;
 }

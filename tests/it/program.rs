@@ -35,8 +35,13 @@ pub async fn insula(world: &World, words: &[&str]) -> Ran {
 
 /// The same, with a place where it fails: `<place>=error`, `=panic` or `=kill`.
 pub async fn failing(world: &World, words: &[&str], place: &str) -> Ran {
+    with_variable(world, words, ("TEST_INSULA_FAIL", place)).await
+}
+
+/// The same with a variable.
+pub async fn with_variable(world: &World, words: &[&str], (name, value): (&str, &str)) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_insula"));
-    command.args(words).args(["--no-input"]).envs(world.environment()).env("TEST_INSULA_FAIL", place);
+    command.args(words).args(["--no-input"]).envs(world.environment()).env(name, value);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let output = command.spawn().unwrap().wait_with_output().await.unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
