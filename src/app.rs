@@ -19,7 +19,9 @@ use crate::db::{Database, listen, migrate_public, pending_public};
 use crate::docs::Documents;
 use crate::error::{Error, Result};
 use crate::mail::Mailer;
-use crate::ops::{Event, Leader, Pace, Platform, Selection, migrate_fleet, pending_tenants, recover};
+use crate::ops::{
+    Event, Leader, Pace, Platform, Selection, migrate_fleet, pending_tenants, recover, scheduled_backups, tidy,
+};
 use crate::pack::{Packs, load_catalog};
 use crate::resource::Engine;
 use crate::telemetry::metrics::Metrics;
@@ -162,6 +164,7 @@ impl App {
         });
         tokio::spawn(sweep(app.clone()));
         tokio::spawn(anchor_audits(app.clone()));
+        tokio::spawn(save_tenants(app.clone()));
         tokio::spawn(app.post.clone().deliver(app.stop.clone()));
         app.clone().follow_news().await;
         app.authenticator.keys.catch_up().await?;
@@ -208,7 +211,8 @@ async fn follow_keys(app: Arc<App>) {
     }
 }
 
-/// Settles, once a minute, what other processes left behind when they died, and operators when they left.
+/// Settles, once a minute, what other processes left behind when they died, and operators when they left; erases what is
+/// due.
 async fn sweep(app: Arc<App>) {
     let mut tick = tokio::time::interval(SWEEP_EVERY);
     tick.tick().await;
@@ -220,9 +224,29 @@ async fn sweep(app: Arc<App>) {
                     Ok(lines) => lines.iter().for_each(|line| tracing::info!("recovered: {line}")),
                     Err(error) => tracing::warn!(context = error.private_context(), "cannot recover abandoned operations: {error}"),
                 }
+                match tidy(&app.platform).await {
+                    Ok(lines) => lines.iter().for_each(|line| tracing::info!("tidied: {line}")),
+                    Err(error) => tracing::warn!(context = error.private_context(), "cannot tidy: {error}"),
+                }
                 if let Err(error) = app.authenticator.settle_impersonations(&app.tenants).await {
                     tracing::warn!(context = error.private_context(), "cannot end sessions whose operator has left: {error}");
                 }
+            },
+        }
+    }
+}
+
+/// Saves tenants when it is time, where a folder for it is set.
+async fn save_tenants(app: Arc<App>) {
+    let mut tick = tokio::time::interval(SWEEP_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    tick.tick().await;
+    loop {
+        tokio::select! {
+            () = app.stop.cancelled() => return,
+            _ = tick.tick() => match scheduled_backups(&app.platform, &app.config.backup).await {
+                Ok(lines) => lines.iter().for_each(|line| tracing::info!("backups: {line}")),
+                Err(error) => tracing::warn!(context = error.private_context(), "no backups are made: {error}"),
             },
         }
     }

@@ -64,6 +64,17 @@ pub async fn anchor(database: &Database) -> Result<Vec<String>> {
     Ok(broken)
 }
 
+/// Nobody notes an end until the transaction is over.
+pub async fn hold_anchors(tx: &mut Transaction) -> Result<(), Failure> {
+    tx.query("select pg_advisory_xact_lock($1)", &[&LOCK]).await.map(drop)
+}
+
+/// What was noted of a chain beyond an entry is kept under another name: the chain that is put in its place ends there.
+pub async fn move_anchors(tx: &mut Transaction, from: &str, to: &str, beyond: i64) -> Result<(), Failure> {
+    let sql = "update public.audit_anchors set chain = $2 where chain = $1 and seq > $3";
+    tx.execute(sql, &[&from, &to, &beyond]).await.map(drop)
+}
+
 /// The ends of some chains, read as the owners of their schemas.
 async fn ends(tx: &mut Transaction, ledgers: &[Ledger], known: &BTreeMap<String, (i64, &[u8])>) -> Result<Vec<End>> {
     let mut by_owner: BTreeMap<Option<&Ident>, Vec<String>> = BTreeMap::new();

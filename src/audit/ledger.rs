@@ -25,6 +25,8 @@ pub enum Ledger {
         subdomain: String,
         /// Where it lives.
         place: Arc<Place>,
+        /// The schema in which the chain began: another one where a copy took it over.
+        origin: String,
     },
 }
 
@@ -39,7 +41,8 @@ pub struct Verdict {
 
 /// All chains: that of the platform, then those of tenants, or of one tenant only.
 pub async fn ledgers(database: &Database, only: Option<&str>) -> Result<Vec<Ledger>> {
-    let sql = "select t.id, t.schema_name, t.role_name, t.bucket_id, b.owner_role, t.timezone, t.subdomain
+    let sql = "select t.id, t.schema_name, t.role_name, t.bucket_id, b.owner_role, t.timezone, t.subdomain,
+          coalesce(t.audit_origin, t.schema_name)
         from public.tenants t
         join public.buckets b on b.id = t.bucket_id
         join public.tenant_packs p on p.tenant_id = t.id and p.pack = 'system_admin' and p.version >= $1
@@ -48,7 +51,7 @@ pub async fn ledgers(database: &Database, only: Option<&str>) -> Result<Vec<Ledg
     let rows = database.look_up(sql, &[&SINCE, &only]).await?;
     let tenants = rows.iter().map(|row| {
         let place = place_of(row.get(0), row.get(1), row.get(2), BucketId(row.get(3)), row.get(4), row.get(5))?;
-        Ok(Ledger::Tenant { subdomain: row.get(6), place: Arc::new(place) })
+        Ok(Ledger::Tenant { subdomain: row.get(6), place: Arc::new(place), origin: row.get(7) })
     });
     only.is_none().then_some(Ok(Ledger::Platform)).into_iter().chain(tenants).collect()
 }
@@ -56,7 +59,7 @@ pub async fn ledgers(database: &Database, only: Option<&str>) -> Result<Vec<Ledg
 /// Follows a chain from its beginning to its end, past all its anchors, at one moment of the database.
 pub async fn verify(database: &Database, ledger: &Ledger) -> Result<Verdict> {
     // Before the moment of the chain: an anchor that is set meanwhile may lie beyond it.
-    let mut follower = Follower::new(ledger.schema(), anchors(database, ledger.schema()).await?);
+    let mut follower = Follower::new(ledger.origin(), anchors(database, ledger.schema()).await?);
     let mut tx = ledger.open(database).await?;
     let fault = follow(&mut tx, ledger, &mut follower).await?;
     let entries = follower.seq();
@@ -107,6 +110,14 @@ impl Ledger {
         match self {
             Self::Platform => None,
             Self::Tenant { subdomain, .. } => Some(subdomain),
+        }
+    }
+
+    /// The schema that its first hash is made of.
+    fn origin(&self) -> &str {
+        match self {
+            Self::Platform => "public",
+            Self::Tenant { origin, .. } => origin,
         }
     }
 

@@ -9,7 +9,7 @@ mod chain;
 mod ledger;
 mod refusals;
 
-pub use anchor::anchor;
+pub use anchor::{anchor, hold_anchors, move_anchors};
 pub use chain::{Damage, Fault};
 pub use ledger::{Ledger, Verdict, ledgers, verify};
 pub use refusals::{Refusal, Refusals};

@@ -6,7 +6,8 @@ use uuid::Uuid;
 use super::sign_in::{Account, Authenticator};
 use super::totp::{Secret, Typed, bytea, recovery_codes, unix_now};
 use crate::access::Caller;
-use crate::db::{Acting, Scope, Seat};
+use crate::db::seal::SealingKey;
+use crate::db::{Acting, Scope, Seat, Transaction};
 use crate::error::{Error, Kind, Result};
 use crate::sql::{Sql, Value};
 use crate::tenant::Tenant;
@@ -194,6 +195,27 @@ impl Authenticator {
         let scope = Scope::write(caller.tenant.place.clone(), Seat::Owner, caller.served(), limit);
         Ok(self.database.run(&scope, &sql).await?.body.as_deref() == Some("true"))
     }
+}
+
+/// Makes the second factors of users whose rows came from another tenant their own here. One that this installation's key
+/// does not open is taken off: nobody could sign in with it.
+pub async fn reseal_factors(tx: &mut Transaction, key: &SealingKey, from: Uuid, to: Uuid) -> Result<()> {
+    let sql = "select user_id, totp_sealed from sys_credential where totp_sealed is not null";
+    for row in tx.query(sql, &[]).await? {
+        let (user, sealed): (Uuid, Vec<u8>) = (row.get(0), row.get(1));
+        match key.open(&sealed, &associated(from, user)) {
+            Ok(secret) => {
+                let sealed = key.seal(&secret, &associated(to, user))?;
+                tx.execute("update sys_credential set totp_sealed = $2 where user_id = $1", &[&user, &sealed]).await?;
+            }
+            Err(_) => {
+                let off = "update sys_credential set totp_sealed = null, totp_confirmed_at = null, totp_step = 0 where user_id = $1";
+                tx.execute(off, &[&user]).await?;
+                tx.execute("delete from sys_recovery_code where user_id = $1", &[&user]).await?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn associated(tenant: Uuid, user: Uuid) -> String {

@@ -64,7 +64,7 @@ mod totp;
 mod waits;
 
 pub use attempt::Patience;
-pub use factor::Setup;
+pub use factor::{Setup, reseal_factors};
 pub use impersonate::{Impersonation, Whom};
 pub use keys::{load_keyring, rotate_key};
 pub use limit::Signups;

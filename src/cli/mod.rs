@@ -21,6 +21,8 @@ mod pack;
 mod secret;
 mod serve;
 mod tenant;
+mod tenant_data;
+mod tenant_life;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -88,8 +90,10 @@ enum Command {
     Migrate(migrate::MigrateArgs),
     /// Many tenants at once: seed
     Fleet(fleet::FleetArgs),
-    /// Customers: create, list, show, suspend, resume
+    /// Customers: create, list, show, suspend, resume, rename, delete, clone, backup, restore
     Tenant(tenant::TenantArgs),
+    /// Files that hold a tenant: verify
+    Backup(tenant_data::FileArgs),
     /// Modules of a tenant: list, enable, disable
     Module(module::ModuleArgs),
     /// Packs: check, list
@@ -178,6 +182,7 @@ async fn run(context: &Context, command: Command) -> Result<Exit> {
         Command::Migrate(args) => migrate::run(context, args).await,
         Command::Fleet(args) => fleet::run(context, args).await,
         Command::Tenant(args) => tenant::run(context, args).await,
+        Command::Backup(args) => tenant_data::file(context, args).await,
         Command::Module(args) => module::run(context, args).await,
         Command::Pack(args) => pack::run(context, args).await,
         Command::Operator(args) => operator::run(context, args).await,

@@ -8,6 +8,7 @@ use super::Exit;
 use super::context::Context;
 use super::output::Mark;
 use super::secret::PasswordArgs;
+use super::{tenant_data, tenant_life};
 use crate::app::open_platform;
 use crate::auth::password::PasswordHasher;
 use crate::auth::policy;
@@ -71,6 +72,24 @@ enum TenantCommand {
         #[arg(long, default_value = "")]
         reason: String,
     },
+    /// Copy a tenant to try things in: no letter leaves the copy
+    Clone(tenant_life::CloneArgs),
+    /// Give a tenant another subdomain; the old one leads there for a while
+    Rename(tenant_life::RenameArgs),
+    /// Take a tenant out of service, and erase it after a time in which this can be undone
+    Delete(tenant_life::DeleteArgs),
+    /// Bring back a deleted tenant
+    Undelete(tenant_life::UndeleteArgs),
+    /// Erase a deleted tenant now
+    Purge(tenant_life::PurgeArgs),
+    /// Write all data of a tenant as CSV and JSON, for whoever asks for his data
+    Export(tenant_data::ExportArgs),
+    /// Save everything of a tenant into a file
+    Backup(tenant_data::BackupArgs),
+    /// Bring a tenant back as it was, or make a new one of a backup
+    Restore(tenant_data::RestoreArgs),
+    /// Take the last restore back
+    Unrestore(tenant_life::UnrestoreArgs),
     /// Set a user's password and end the user's sessions
     #[command(before_help = "Examples:\n  insula tenant password acme --password-stdin < password.txt\n  \
                              insula tenant password acme --user ann@acme.test --password-file password.txt")]
@@ -146,6 +165,15 @@ pub(super) async fn run(context: &Context, args: TenantArgs) -> Result<Exit> {
             tenant_resume(&platform, id, &reason, &context.by()).await?;
             changed(context, &platform, &subdomain, "active again").await?;
         }
+        TenantCommand::Clone(args) => return tenant_life::clone(context, args).await,
+        TenantCommand::Rename(args) => return tenant_life::rename(context, args).await,
+        TenantCommand::Delete(args) => return tenant_life::delete(context, args).await,
+        TenantCommand::Undelete(args) => return tenant_life::undelete(context, args).await,
+        TenantCommand::Purge(args) => return tenant_life::purge(context, args).await,
+        TenantCommand::Export(args) => return tenant_data::export(context, args).await,
+        TenantCommand::Backup(args) => return tenant_data::backup(context, args).await,
+        TenantCommand::Restore(args) => return tenant_data::restore(context, args).await,
+        TenantCommand::Unrestore(args) => return tenant_life::unrestore(context, args).await,
         TenantCommand::Password { subdomain, user, password } => {
             set_password(context, &subdomain, user.as_deref(), &password).await?;
         }
@@ -244,7 +272,7 @@ async fn show(context: &Context, platform: &Platform, subdomain: &str) -> Result
 }
 
 /// Says what a tenant is now; with `--json`, as data.
-async fn changed(context: &Context, platform: &Platform, subdomain: &str, state: &str) -> Result<()> {
+pub(super) async fn changed(context: &Context, platform: &Platform, subdomain: &str, state: &str) -> Result<()> {
     context.out.line(Mark::Good, subdomain, state);
     if context.out.json() { show(context, platform, subdomain).await } else { Ok(()) }
 }

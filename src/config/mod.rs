@@ -58,6 +58,8 @@ pub struct Config {
     pub auth: Auth,
     pub mail: Mail,
     pub signup: Signup,
+    pub tenants: Tenants,
+    pub backup: Backup,
     pub limits: Limits,
     pub cache: Cache,
     pub packs: Packs,
@@ -94,6 +96,10 @@ section!(/// `[mail]`
     Mail { url: Secret, from: String });
 section!(/// `[signup]`
     Signup { mode: SignupMode, plan: String, trial_days: u16, at_once: usize, hourly: usize, hourly_per_address: usize });
+section!(/// `[tenants]`
+    Tenants { redirect_days: u32, grace_days: u32, shelf_days: u32 });
+section!(/// `[backup]`
+    Backup { encrypt: bool, folder: String, every_hours: u32, keep_days: u32 });
 section!(/// `[limits]`
     Limits { tenant_per_minute: u32, key_per_minute: u32, sign_in_per_minute: u32 });
 section!(/// `[cache]`
@@ -286,6 +292,21 @@ impl Config {
         if self.database.tenant_connections == 0 || self.database.bucket_pool == 0 || self.database.control_pool < 2 {
             return bad("database", "needs at least 1 connection per bucket and tenant, and 2 for control");
         }
+        if self.tenants.redirect_days > 90 {
+            return bad("tenants.redirect_days", "must be at most 90: then the name is free for others");
+        }
+        if self.tenants.grace_days > 3660 {
+            return bad("tenants.grace_days", "must be at most 3660");
+        }
+        if self.tenants.shelf_days > 3660 {
+            return bad("tenants.shelf_days", "must be at most 3660");
+        }
+        if !(1..=8760).contains(&self.backup.every_hours) {
+            return bad("backup.every_hours", "must be from 1 to 8760");
+        }
+        if !(1..=36_600).contains(&self.backup.keep_days) {
+            return bad("backup.keep_days", "must be from 1 to 36600");
+        }
         if self.http.trusted_networks().is_none() {
             return bad(
                 "http.trusted_proxies",
@@ -329,6 +350,11 @@ mod tests {
             ("auth.api_key_days", "3661", "3660"),
             ("auth.wrong_per_account", "0", "1"),
             ("auth.longest_wait_seconds", "3601", "3600"),
+            ("backup.every_hours", "0", "1"),
+            ("backup.keep_days", "0", "1"),
+            ("tenants.redirect_days", "91", "90"),
+            ("tenants.grace_days", "3661", "3660"),
+            ("tenants.shelf_days", "3661", "0"),
             ("http.trusted_proxies", "10.0.0.0/8, proxy", "10.0.0.0/8, ::1,192.0.2.7"),
         ] {
             let said = refusal(key, bad).unwrap_or_else(|| panic!("{key} = {bad} is accepted"));

@@ -38,7 +38,7 @@ pub use pool::{Lease, Pool};
 pub use run::{Answer, Stop};
 use scope::SessionDefaults;
 pub use scope::{Acting, BucketId, By, Origin, Place, Scope, Seat};
-pub use stream::Rows;
+pub use stream::{CopyIn, CopyOut, Rows, TextRows};
 pub use transaction::{Control, Transaction};
 pub use work::{ATTEMPTS, Ending, Halt, Open, Step, step_aside};
 

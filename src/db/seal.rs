@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use aead_stream::{DecryptorBE32, EncryptorBE32};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use chacha20poly1305::aead::{Aead, Payload};
@@ -16,6 +17,15 @@ use crate::error::{Error, Result};
 const VERSION: u8 = 1;
 const NONCE_BYTES: usize = 24;
 const SECRET_BYTES: usize = 32;
+
+/// Random bytes at the beginning of something long that is encrypted.
+pub const STREAM_START_BYTES: usize = 19;
+
+/// See [`SealingKey::encryptor`].
+pub type Encryptor = EncryptorBE32<XChaCha20Poly1305>;
+
+/// See [`SealingKey::decryptor`].
+pub type Decryptor = DecryptorBE32<XChaCha20Poly1305>;
 
 /// The key that seals and opens stored credentials (`encryption.key`).
 #[derive(Clone)]
@@ -47,6 +57,18 @@ impl SealingKey {
         Ok([&[VERSION], nonce.as_slice(), &ciphertext].concat())
     }
 
+    /// Encrypts something long piece by piece, by the STREAM construction (Hoang et al., "Online Authenticated-Encryption
+    /// and its Nonce-Reuse Misuse-Resistance", 2015): no piece can be changed, moved, left out or put last unseen. The
+    /// start must be random.
+    pub fn encryptor(&self, start: &[u8; STREAM_START_BYTES]) -> Encryptor {
+        EncryptorBE32::from_aead(self.0.clone(), start.into())
+    }
+
+    /// Decrypts what [`SealingKey::encryptor`] encrypted.
+    pub fn decryptor(&self, start: &[u8; STREAM_START_BYTES]) -> Decryptor {
+        DecryptorBE32::from_aead(self.0.clone(), start.into())
+    }
+
     /// Decrypts what [`SealingKey::seal`] made with the same key for the same place.
     pub fn open(&self, sealed: &[u8], associated_data: &str) -> Result<Vec<u8>> {
         let refused = |reason| Error::internal(format!("cannot open the sealed {associated_data}: {reason}"));
@@ -69,7 +91,8 @@ pub fn random_password() -> Result<String> {
     Ok(URL_SAFE_NO_PAD.encode(random::<SECRET_BYTES>()?))
 }
 
-fn random<const N: usize>() -> Result<[u8; N]> {
+/// Random bytes.
+pub fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| Error::internal(format!("no random numbers: {error}")))?;
     Ok(bytes)

@@ -14,7 +14,7 @@ pub type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// An open transaction. Dropped before [`Transaction::commit`] it is undone and its connection closed.
 pub struct Transaction {
-    lease: Lease,
+    pub(super) lease: Lease,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -122,6 +122,19 @@ impl Control {
         let locked = row[0].try_get(0)?;
         self.lease.set_pinned(locked);
         Ok(locked)
+    }
+
+    /// Takes the session's advisory lock `key` beside others who share it, waiting as long as the session waits for locks.
+    pub async fn lock_shared(&mut self, key: i64) -> Result<(), Failure> {
+        self.lease.set_pinned(true);
+        self.query("select pg_advisory_lock_shared($1)", &[&key]).await.map(drop)
+    }
+
+    /// Gives back what [`Control::lock_shared`] took.
+    pub async fn unlock_shared(&mut self, key: i64) -> Result<(), Failure> {
+        self.query("select pg_advisory_unlock_shared($1)", &[&key]).await?;
+        self.lease.set_pinned(false);
+        Ok(())
     }
 
     /// Gives the advisory lock back.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::MatchedPath;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use tower::ServiceExt;
@@ -101,6 +101,7 @@ impl Front {
         let began = Instant::now();
         let address = self.proxies.client(peer, request.headers());
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let (uri, host) = (request.uri().clone(), self.host(&request).ok());
         let request_id: Arc<str> = request_id(request.headers()).into();
         let notes = Arc::new(Notes::default());
         let _in_flight = InFlight::enter(&self.app.metrics.in_flight);
@@ -115,7 +116,11 @@ impl Front {
         };
         let line = Line { method: &method, path: &path, request_id: &request_id, notes: &notes };
         let route = response.extensions_mut().remove::<Route>().map_or_else(|| "none".to_owned(), |route| route.0);
-        if let Some(Problem(error)) = response.extensions_mut().remove() {
+        let problem = response.extensions().get::<Problem>();
+        let lost = problem.is_some_and(|Problem(error)| error.code() == "tenant_not_found");
+        if let Some(address) = self.moved(&uri, host.filter(|_| lost)).await {
+            response = (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, address)]).into_response();
+        } else if let Some(Problem(error)) = response.extensions_mut().remove() {
             let allow = response.headers_mut().remove(header::ALLOW);
             log(&error, &line);
             if let Some(refusal) = line.refusal(&error, &route) {
@@ -137,13 +142,26 @@ impl Front {
         response
     }
 
+    fn host(&self, request: &Request<Body>) -> Result<Host> {
+        let authority = authority(request.uri(), request.headers())?;
+        Ok(Host::parse(authority, &self.app.config.domain))
+    }
+
+    /// Where the same request finds the account that was at this address before, if there is none now.
+    async fn moved(&self, uri: &Uri, host: Option<Host>) -> Option<String> {
+        let Host::Subdomain(name) = host? else { return None };
+        let now = self.app.tenants.moved(&name).await.ok().flatten()?;
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        Some(format!("{}{path}", self.app.tenant_url(&now)))
+    }
+
     async fn dispatch(
         &self,
         mut request: Request<Body>,
         (address, request_id, notes): (IpAddr, Arc<str>, Arc<Notes>),
     ) -> Response {
-        let host = match authority(request.uri(), request.headers()) {
-            Ok(authority) => Host::parse(authority, &self.app.config.domain),
+        let host = match self.host(&request) {
+            Ok(host) => host,
             Err(error) => return Problem::from(error).into_response(),
         };
         let router = if host == Host::Admin { &self.operator } else { &self.tenant };

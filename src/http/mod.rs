@@ -28,6 +28,7 @@ mod room;
 pub mod routes;
 mod server;
 mod staff;
+mod tenant_life;
 mod writes;
 
 pub use server::{Listeners, serve};

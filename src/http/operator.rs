@@ -64,7 +64,7 @@ pub async fn tenant(State(app): State<Arc<App>>, _: Staff, InPath(id): InPath<St
     show(&app, tenant_key(&id)?).await
 }
 
-async fn show(app: &App, id: Uuid) -> Answer {
+pub(super) async fn show(app: &App, id: Uuid) -> Answer {
     Ok(json(StatusCode::OK, &ops::tenant_show(&app.platform, id).await?)?)
 }
 
@@ -183,6 +183,6 @@ pub(super) async fn find(app: &App, id: &str) -> Result<Arc<Tenant>> {
     app.tenants.by_id(tenant_key(id)?).await
 }
 
-fn tenant_key(text: &str) -> Result<Uuid> {
+pub(super) fn tenant_key(text: &str) -> Result<Uuid> {
     text.parse().map_err(|_| tenant_not_found())
 }

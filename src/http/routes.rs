@@ -12,7 +12,7 @@ use super::front::remember_route;
 use super::metadata::{Face, OperatorFace, TenantFace};
 use super::{
     account, batch, factor, impersonations, links, metadata, operations, operator, operators, pages, resources, roles,
-    writes,
+    tenant_life, writes,
 };
 use crate::app::App;
 use crate::error::{Error, Kind};
@@ -136,6 +136,10 @@ pub fn operator_routes() -> Vec<Route> {
         route(Method::GET, "/api/v1/tenants/{id}", Operator, get(operator::tenant)),
         route(Method::POST, "/api/v1/tenants/{id}/actions/suspend", TenantAdmin, post(operator::suspend)),
         route(Method::POST, "/api/v1/tenants/{id}/actions/resume", TenantAdmin, post(operator::resume)),
+        route(Method::POST, "/api/v1/tenants/{id}/actions/rename", TenantAdmin, post(tenant_life::rename)),
+        route(Method::POST, "/api/v1/tenants/{id}/actions/delete", TenantAdmin, post(tenant_life::delete)),
+        route(Method::POST, "/api/v1/tenants/{id}/actions/undelete", TenantAdmin, post(tenant_life::undelete)),
+        route(Method::POST, "/api/v1/tenants/{id}/actions/purge", PlatformOwner, post(tenant_life::purge)),
         route(Method::PUT, "/api/v1/tenants/{id}/modules/{code}", TenantAdmin, put(operator::module_enable)),
         route(Method::DELETE, "/api/v1/tenants/{id}/modules/{code}", TenantAdmin, delete(operator::module_disable)),
         route(Method::POST, "/api/v1/tenants/{id}/impersonations", TenantAdmin, post(impersonations::begin)),

@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 use crate::ident::Subdomain;
 use crate::tenant::tenant_not_found;
 
-const ROW: &str = "select t.id, t.subdomain, t.name, t.state, t.suspended_reason, t.timezone, t.created_at,
+const ROW: &str =
+    "select t.id, t.subdomain, t.name, t.state, t.suspended_reason, t.sandbox, t.purge_at, t.timezone, t.created_at,
       (select s.plan_code from public.tenant_subscriptions s
        where s.tenant_id = t.id and s.plan_code is not null
        order by s.created_at desc limit 1) as plan,

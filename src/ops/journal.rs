@@ -6,6 +6,7 @@
 use serde_json::Value as Json;
 use uuid::Uuid;
 
+use super::life::{arrival, task};
 use super::{Platform, provision};
 use crate::db::{Control, Failure, Transaction};
 use crate::error::Result;
@@ -90,6 +91,12 @@ pub async fn recover(platform: &Platform) -> Result<Vec<String>> {
                     "not settled, see the log"
                 });
                 done.push(format!("creation of {subject}: {outcome}"));
+            }
+            (kind, Some(tenant)) if abandoned && arrival::KINDS.contains(&kind) => {
+                done.push(format!("{kind} of {subject}: {}", provision::settle(operation, tenant).await?));
+            }
+            (kind, _) if abandoned && task::KINDS.contains(&kind) => {
+                done.push(format!("{kind} of {subject}: {}", task::settle(operation).await?));
             }
             _ => operation.end().await?,
         }

@@ -58,7 +58,7 @@ impl Change<'_> {
 }
 
 /// What users of a tenant began and is not done is undone: nobody works on in a closed tenant.
-async fn end_operations(tx: &mut Transaction, tenant: Uuid) -> Result<()> {
+pub(super) async fn end_operations(tx: &mut Transaction, tenant: Uuid) -> Result<()> {
     let sql = "select t.schema_name, b.owner_role from public.tenants t join public.buckets b on b.id = t.bucket_id
         where t.id = $1";
     let row = tx.query(sql, &[&tenant]).await?.remove(0);

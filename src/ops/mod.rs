@@ -1,10 +1,12 @@
 //! Work on whole tenants: provisioning, modules, migration, life cycle. Each is a sequence of journaled steps.
 
+mod backup;
 mod checks;
 mod demo;
 mod directory;
 mod fleet;
 mod journal;
+mod life;
 mod lifecycle;
 mod modules;
 mod operators;
@@ -12,6 +14,10 @@ mod people;
 mod provision;
 mod seed;
 
+pub use backup::{
+    Header, Progress, Restored, Saved, Tell, Verified, backup_header, backup_verify, scheduled_backups, tenant_backup,
+    tenant_restore, tenant_restore_as, tenant_unrestore,
+};
 pub use checks::{
     ServerFacts, applied_public, has_signing_keys, mark_demo, may_hold_demo, pack_versions, server_facts,
     unfinished_operations,
@@ -23,6 +29,10 @@ pub use fleet::{
     most_jobs, pending_tenants, rehearse, running_migration, troubled_tenants, verify_files,
 };
 pub use journal::recover;
+pub use life::{
+    Exported, tenant_clone, tenant_delete, tenant_export, tenant_purge, tenant_rename, tenant_subdomain,
+    tenant_undelete, tidy,
+};
 pub use lifecycle::{tenant_resume, tenant_suspend};
 pub use modules::{module_disable, module_enable};
 pub use operators::{

@@ -112,7 +112,7 @@ pub fn tenant_check(name: &str, owner: &Owner) -> Result<()> {
 }
 
 /// Takes the name, counts the tenant into a bucket, writes down the operation and the subscription.
-async fn reserve(platform: &Platform, operation: Operation, new: &NewTenant) -> Result<(Operation, Place)> {
+pub(super) async fn reserve(platform: &Platform, operation: Operation, new: &NewTenant) -> Result<(Operation, Place)> {
     let id = operation.id;
     let mut tx = operation.control.begin_by(&new.by).await?;
     let quarantined =
@@ -153,7 +153,7 @@ async fn end(tx: Transaction, id: Uuid) -> Result<()> {
     Operation { id, control: tx.rollback().await? }.end().await
 }
 
-fn name_taken(subdomain: &Subdomain, failure: Failure) -> Error {
+pub(super) fn name_taken(subdomain: &Subdomain, failure: Failure) -> Error {
     match failure.code() {
         "23505" => name_refused(subdomain, "is already taken"),
         "AP409" => name_refused(subdomain, "is reserved"),
@@ -221,7 +221,7 @@ fn refused_owner(failure: Failure) -> Error {
     }
 }
 
-async fn activate(operation: Operation, tenant: Uuid, by: &By) -> Result<()> {
+pub(super) async fn activate(operation: Operation, tenant: Uuid, by: &By) -> Result<()> {
     let id = operation.id;
     let mut tx = operation.control.begin_by(by).await?;
     tx.execute("update public.tenants set state = 'active' where id = $1 and state = 'provisioning'", &[&tenant])
@@ -244,7 +244,7 @@ pub(super) async fn settle(mut operation: Operation, tenant: Uuid) -> Result<&'s
 
 /// Gives the reservation back. `build` is one transaction, so an undone one left no schema and no role: what bears
 /// their names is somebody else's.
-async fn undo(operation: Operation, tenant: Uuid) -> Result<()> {
+pub(super) async fn undo(operation: Operation, tenant: Uuid) -> Result<()> {
     let id = operation.id;
     let mut tx = operation.control.begin().await?;
     // The bucket first, as `reserve` does: who wants the same name now waits instead of closing a circle.

@@ -33,6 +33,9 @@ pub struct Manifest {
     /// Tables whose changes are not entered in the audit, and columns, as `table.column`, whose change alone is no entry.
     #[serde(default)]
     pub unaudited: Vec<String>,
+    /// Tables of the moment, such as sessions: no backup and no copy of a tenant holds their rows.
+    #[serde(default)]
+    pub fleeting: Vec<String>,
     /// Resources by their name in URLs.
     #[serde(default)]
     pub resource: BTreeMap<String, ResourceEntry>,

@@ -197,6 +197,8 @@ pub(super) fn assemble(packs: Packs, shape: &Shape) -> Result<Catalog, Vec<Compl
     for pack in packs.iter() {
         let unknown = pack.manifest.select.iter().filter_map(|name| relation(pack, "", name, shape).err());
         complaints.extend(unknown);
+        let fleeting = pack.manifest.fleeting.iter();
+        complaints.extend(fleeting.filter_map(|name| relation(pack, "", name, shape).err()));
         complaints.extend(pack.manifest.unaudited.iter().filter_map(|name| unaudited(pack, name, shape).err()));
     }
     if !complaints.is_empty() {

@@ -19,7 +19,7 @@ mod write;
 
 pub use body::{Fields, Rows, pointer, precise};
 pub use cursor::open as open_cursor;
-pub use export::{Export, Format};
+pub use export::{Export, Format, Heading as CsvHeading, csv_header, csv_row};
 pub use parse::ListRequest;
 pub use places::Place;
 pub use plan::{ListPlan, RowKey, Shape, Sight};

@@ -49,18 +49,21 @@ pub struct Tenant {
     pub name: String,
     /// Where it is in its life.
     pub state: State,
+    /// Whether it is a copy to try things in: no letter leaves it.
+    pub sandbox: bool,
     /// Where it lives in PostgreSQL.
     pub place: Arc<Place>,
 }
 
 const COLUMNS: &str =
-    "t.id, t.subdomain, t.name, t.state, t.schema_name, t.role_name, t.bucket_id, b.owner_role, t.timezone";
+    "t.id, t.subdomain, t.name, t.state, t.schema_name, t.role_name, t.bucket_id, b.owner_role, t.timezone, t.sandbox";
 
 impl Tenant {
     fn read(row: &Row) -> Result<Self> {
         let place = place_of(row.get(0), row.get(4), row.get(5), BucketId(row.get(6)), row.get(7), row.get(8))?;
         let state = State::read(row.get(3));
-        Ok(Self { id: row.get(0), subdomain: row.get(1), name: row.get(2), state, place: Arc::new(place) })
+        let (subdomain, name, sandbox) = (row.get(1), row.get(2), row.get(9));
+        Ok(Self { id: row.get(0), subdomain, name, state, sandbox, place: Arc::new(place) })
     }
 
     /// Whether callers may learn that it exists.
@@ -108,6 +111,7 @@ pub struct Tenants {
     database: Database,
     names: Cache<String, Option<Uuid>>,
     tenants: Cache<Uuid, Option<Arc<Tenant>>>,
+    moves: Cache<String, Option<String>>,
     lookups: Semaphore,
 }
 
@@ -116,7 +120,8 @@ impl Tenants {
     pub fn new(database: Database, settings: &config::Cache) -> Self {
         let lifetime = Duration::from_secs(settings.seconds);
         let (names, tenants) = (Cache::new(lifetime, settings.capacity), Cache::new(lifetime, settings.capacity));
-        Self { database, names, tenants, lookups: Semaphore::new(NAME_LOOKUPS) }
+        let moves = Cache::new(lifetime, settings.capacity);
+        Self { database, names, tenants, moves, lookups: Semaphore::new(NAME_LOOKUPS) }
     }
 
     /// The tenant that a host means, if the host is a tenant's at all.
@@ -162,6 +167,22 @@ impl Tenants {
         Ok(found(row.map(|row| row.get(0))))
     }
 
+    /// The name that a tenant has now which gave up this one, for as long as it leads there.
+    pub async fn moved(&self, name: &str) -> Result<Option<String>> {
+        let key = name.to_owned();
+        self.moves.get(&key, || self.find_moved(name)).await
+    }
+
+    async fn find_moved(&self, name: &str) -> Result<Loaded<Option<String>>> {
+        let _turn = self.lookups.acquire().await.map_err(Error::internal)?;
+        let sql = "select t.subdomain, extract(epoch from r.redirect_until - now())::float8
+            from public.reserved_subdomains r join public.tenants t on t.id = r.tenant_id
+            where r.subdomain = $1 and r.redirect_until > now() and t.state in ('active', 'suspended')";
+        let row = self.database.look_up(sql, &[&name]).await?.pop();
+        let valid_for = row.as_ref().map_or(UNKNOWN, |row| Duration::from_secs_f64(row.get::<_, f64>(1).max(0.0)));
+        Ok(Loaded { value: row.map(|row| row.get(0)), valid_for: Some(valid_for) })
+    }
+
     /// The tenant of a key.
     pub async fn by_id(&self, id: Uuid) -> Result<Arc<Tenant>> {
         self.tenants.get(&id, || self.load(id)).await?.ok_or_else(tenant_not_found)
@@ -189,7 +210,11 @@ impl Tenants {
     /// Drops what news made old.
     pub fn hear(&self, news: &News) {
         match news {
-            News::Changed(Topic::Name, name) => self.names.invalidate(name),
+            News::Changed(Topic::Name, name) => {
+                self.names.invalidate(name);
+                // Another name of somebody else may lead to this one.
+                self.moves.invalidate_all();
+            }
             News::Changed(Topic::Tenant, id) => match id.parse() {
                 Ok(id) => self.tenants.invalidate(&id),
                 Err(_) => self.tenants.invalidate_all(),
@@ -197,6 +222,7 @@ impl Tenants {
             News::Changed(..) => {}
             News::Resync => {
                 self.names.invalidate_all();
+                self.moves.invalidate_all();
                 self.tenants.invalidate_all();
             }
         }

@@ -4,6 +4,7 @@ mod components;
 mod documents;
 mod factor;
 mod filters;
+mod life;
 mod links;
 mod operation;
 mod operators;

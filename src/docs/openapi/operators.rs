@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::Endpoint;
 use super::components::schema;
 use super::operation::{Operation, in_path, list_of, uuid_in_path};
 use super::platform::{myself, with_user};
 use super::words::{ACCOUNT, OPERATORS, TENANTS};
+use super::{Endpoint, life};
 use crate::auth::OperatorRole;
 
 /// Describes one of these endpoints, if the operator may call it.
@@ -20,6 +20,7 @@ pub fn describe(role: OperatorRole, endpoint: &Endpoint) -> Option<Operation> {
         ("GET", "/api/v1/operators/{id}") => return Some(colleague()),
         ("POST", "/api/v1/operators") if role.may_change_operators() => return Some(new_colleague()),
         ("PATCH", "/api/v1/operators/{id}") if role.may_change_operators() => return Some(change_colleague()),
+        ("POST", "/api/v1/tenants/{id}/actions/purge") if role.may_change_operators() => return Some(life::purge()),
         ("GET", "/api/v1/tenants") => return Some(list()),
         ("GET", "/api/v1/tenants/{id}") => {
             return Some(Operation::new(TENANTS, "tenants.get", "Show a tenant").with(id()).answer(
@@ -37,6 +38,9 @@ pub fn describe(role: OperatorRole, endpoint: &Endpoint) -> Option<Operation> {
         ("POST", "/api/v1/tenants") => Some(create()),
         ("POST", "/api/v1/tenants/{id}/actions/suspend") => Some(suspend()),
         ("POST", "/api/v1/tenants/{id}/actions/resume") => Some(resume()),
+        ("POST", "/api/v1/tenants/{id}/actions/rename") => Some(life::rename()),
+        ("POST", "/api/v1/tenants/{id}/actions/delete") => Some(life::delete()),
+        ("POST", "/api/v1/tenants/{id}/actions/undelete") => Some(life::undelete()),
         ("PUT", "/api/v1/tenants/{id}/modules/{code}") => Some(
             Operation::new(TENANTS, "tenants.modules.enable", "Enable a module for a tenant")
                 .with(id())
@@ -55,7 +59,7 @@ pub fn describe(role: OperatorRole, endpoint: &Endpoint) -> Option<Operation> {
     }
 }
 
-fn id() -> Value {
+pub(super) fn id() -> Value {
     uuid_in_path("id", "The tenant's key.")
 }
 
@@ -226,7 +230,7 @@ fn change_colleague() -> Operation {
         .problems(&[409])
 }
 
-fn tenant() -> Value {
+pub(super) fn tenant() -> Value {
     let text = || json!({ "type": "string" });
     let or_null = || json!({ "type": ["string", "null"] });
     json!({
@@ -238,12 +242,14 @@ fn tenant() -> Value {
             "name": text(),
             "state": { "enum": ["provisioning", "active", "suspended", "deleting", "deleted"] },
             "suspended_reason": or_null(),
+            "sandbox": { "type": "boolean", "description": "A copy to try things in: no letter leaves it." },
+            "purge_at": { "type": ["string", "null"], "format": "date-time", "description": "While it is being deleted: when nothing of it is left." },
             "timezone": { "type": "string", "examples": ["Asia/Kolkata"] },
             "created_at": { "type": "string", "format": "date-time" },
             "plan": or_null(),
             "packs": { "type": "array", "items": { "type": "string", "examples": ["crm 6"] } },
         },
-        "required": ["id", "subdomain", "name", "state", "suspended_reason", "timezone", "created_at", "plan", "packs"],
+        "required": ["id", "subdomain", "name", "state", "suspended_reason", "sandbox", "purge_at", "timezone", "created_at", "plan", "packs"],
     })
 }
 

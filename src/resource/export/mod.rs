@@ -3,6 +3,8 @@
 mod csv;
 mod xlsx;
 
+pub use csv::{header as csv_header, row as csv_row};
+
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -1,0 +1,116 @@
+//! Backups that the service makes by itself, into a folder: `<folder>/<key of the tenant>/<moment>.backup`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use tokio::task::spawn_blocking;
+use uuid::Uuid;
+
+use super::super::Platform;
+use super::piece::Tell;
+use super::take::tenant_backup;
+use crate::config;
+use crate::db::By;
+use crate::error::{Error, Result};
+
+/// One process at a time makes them.
+const LOCK: i64 = 0x1_6e5_0a5;
+
+/// How the journal calls who asked for them.
+const ACTOR: &str = "schedule";
+
+/// After a failure the next try has so much time, in hours.
+const AGAIN_HOURS: i32 = 1;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Saves the tenants whose last backup is too old, removes files that are too old, and what is left of tenants that were
+/// erased. Gives what was done, for the log.
+pub async fn scheduled_backups(platform: &Platform, settings: &config::Backup) -> Result<Vec<String>> {
+    if settings.folder.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut control = platform.database.control().await?;
+    if !control.try_lock(LOCK).await? {
+        return Ok(Vec::new());
+    }
+    let sql = "select t.id, t.subdomain from public.tenants t
+        where t.state in ('active', 'suspended') and not t.sandbox and not exists (
+          select from public.operations o
+          where o.tenant_id = t.id and o.kind = 'tenant.backup' and o.actor = $1
+            and o.created_at > now() - make_interval(hours => case when o.state = 'succeeded' then $2::int else least($2::int, $3::int) end))
+        order by t.subdomain";
+    let hours = i32::try_from(settings.every_hours).map_err(Error::internal)?;
+    let due = control.query(sql, &[&ACTOR, &hours, &AGAIN_HOURS]).await?;
+    let mut done = Vec::new();
+    for row in &due {
+        let (tenant, subdomain): (Uuid, String) = (row.get(0), row.get(1));
+        match save(platform, settings, tenant).await {
+            Ok(rows) => done.push(format!("saved {subdomain}: {rows} rows")),
+            Err(error) => {
+                tracing::warn!(subdomain, context = error.private_context(), "a tenant could not be saved: {error}");
+            }
+        }
+    }
+    let erased = control.query("select id::text from public.tenants where state = 'deleted'", &[]).await?;
+    let erased: Vec<String> = erased.iter().map(|row| row.get(0)).collect();
+    let (folder, keep) = (PathBuf::from(&settings.folder), DAY * settings.keep_days);
+    let cleaned = spawn_blocking(move || clean(&folder, &erased, keep)).await.map_err(Error::internal)?;
+    done.extend(cleaned.map_err(|error| unusable(&settings.folder, &error))?);
+    control.unlock(LOCK).await?;
+    Ok(done)
+}
+
+fn unusable(folder: &str, error: &std::io::Error) -> Error {
+    Error::internal(format!("the folder of backups, {folder}: {error}"))
+}
+
+async fn save(platform: &Platform, settings: &config::Backup, tenant: Uuid) -> Result<u64> {
+    let folder = Path::new(&settings.folder).join(tenant.to_string());
+    fs::create_dir_all(&folder).map_err(|error| unusable(&settings.folder, &error))?;
+    let path = folder.join(format!("{}.backup", Timestamp::now().strftime("%Y%m%dT%H%M%SZ")));
+    let by = By { name: ACTOR.to_owned(), origin: None };
+    let quiet: Tell = Arc::new(|_| {});
+    Ok(tenant_backup(platform, tenant, path, settings.encrypt, &by, quiet).await?.header.rows())
+}
+
+/// The newest backup of a tenant stays, however old it is.
+fn clean(folder: &Path, erased: &[String], keep: Duration) -> std::io::Result<Vec<String>> {
+    let mut done = Vec::new();
+    if !folder.is_dir() {
+        return Ok(done);
+    }
+    for entry in fs::read_dir(folder)? {
+        let of_tenant = entry?.path();
+        let name = of_tenant.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.parse::<Uuid>().is_err() || !of_tenant.is_dir() {
+            continue;
+        }
+        if erased.contains(&name) {
+            fs::remove_dir_all(&of_tenant)?;
+            done.push(format!("removed the backups of {name}, which was erased"));
+            continue;
+        }
+        let mut files =
+            fs::read_dir(&of_tenant)?.map(|file| file.map(|file| file.path())).collect::<Result<Vec<_>, _>>()?;
+        files.sort_unstable();
+        let newest = files.iter().rposition(|file| file.extension().is_some_and(|kind| kind == "backup"));
+        for (at, file) in files.iter().enumerate() {
+            let age = SystemTime::now().duration_since(fs::metadata(file)?.modified()?).unwrap_or_default();
+            let most = match file.extension().and_then(|kind| kind.to_str()) {
+                Some("backup") if Some(at) != newest => keep,
+                // Of a process that died in the middle.
+                Some("partial") => DAY,
+                _ => continue,
+            };
+            if age > most {
+                fs::remove_file(file)?;
+                done.push(format!("removed {}", file.display()));
+            }
+        }
+    }
+    Ok(done)
+}

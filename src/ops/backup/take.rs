@@ -1,0 +1,85 @@
+//! A tenant is saved into a file; a file is looked at from beginning to end.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::super::Platform;
+use super::super::life::{fault::reach, task};
+use super::file;
+use super::header::Header;
+use super::piece::{Piece, Progress, Tell, way};
+use super::save;
+use crate::db::By;
+use crate::error::Result;
+
+/// What was saved.
+#[derive(Debug, Clone)]
+pub struct Saved {
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// What the file begins with.
+    pub header: Header,
+}
+
+/// Saves a tenant into a file that appears when it is whole. Whoever works in the tenant is not disturbed; its migration
+/// waits.
+pub async fn tenant_backup(
+    platform: &Platform,
+    tenant: Uuid,
+    path: PathBuf,
+    encrypted: bool,
+    by: &By,
+    tell: Tell,
+) -> Result<Saved> {
+    let resident = task::resident(platform, tenant).await?;
+    task::in_use(&resident)?;
+    let input = json!({ "encrypted": encrypted });
+    let subject = (tenant, resident.subdomain.as_str());
+    let operation = task::begin(platform, "tenant.backup", "save", subject, &input, by).await?;
+    reach("tenant.backup.save")?;
+    let (giver, pieces) = way();
+    let reading = tokio::spawn(save::read(platform.clone(), resident.place, giver, tell));
+    let key = encrypted.then(|| platform.database.sealing().clone());
+    let outcome = file::write(path, key, pieces).await;
+    // On a failure of the writer the reader stands still before a way that leads nowhere.
+    reading.abort();
+    match outcome {
+        Ok(written) => {
+            reach("tenant.backup.end")?;
+            task::succeed(operation).await?;
+            Ok(Saved { bytes: written.bytes, header: written.header })
+        }
+        Err(cause) => {
+            task::fail(operation, &cause).await?;
+            Err(cause)
+        }
+    }
+}
+
+/// What a sound backup holds.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    /// What it begins with.
+    pub header: Header,
+    /// Rows of all tables.
+    pub rows: u64,
+}
+
+/// Reads a backup to its end: whether it is whole, undamaged, and holds what it says. Touches no tenant.
+pub async fn backup_verify(platform: &Platform, path: &Path, tell: Tell) -> Result<Verified> {
+    let mut pieces = file::read(path.to_owned(), platform.database.sealing().clone());
+    let header = pieces.header().await?;
+    let (of, mut rows) = (header.rows(), 0);
+    loop {
+        match pieces.next().await? {
+            Piece::End(tally) => {
+                rows += tally.rows;
+                tell(Progress { rows, of });
+            }
+            Piece::Finish => return Ok(Verified { header, rows }),
+            Piece::Header(_) | Piece::Table(_) | Piece::Rows(_) => {}
+        }
+    }
+}
