@@ -128,8 +128,9 @@ pub(super) async fn reserve(platform: &Platform, operation: Operation, new: &New
     }
     let (bucket, owner) = choose_bucket(&platform.database, &mut tx).await?;
     let tenant = Uuid::now_v7();
-    let schema = format!("tenant_{}", new.subdomain.snake());
-    let role = format!("{}_t_{}", platform.database.instance().as_str(), new.subdomain.snake());
+    let name = name_in_database(&mut tx, &new.subdomain, tenant).await?;
+    let schema = format!("tenant_{name}");
+    let role = format!("{}_t_{name}", platform.database.instance().as_str());
     let sql = "insert into public.tenants (id, subdomain, name, schema_name, role_name, bucket_id)
         values ($1, $2, $3, $4, $5, $6) returning timezone";
     let inserted =
@@ -146,6 +147,17 @@ pub(super) async fn reserve(platform: &Platform, operation: Operation, new: &New
     let control = tx.commit_and_keep().await?;
     let place = place_of(tenant, schema, role, bucket, owner.as_str().to_owned(), &timezone)?;
     Ok((Operation { id, control }, place))
+}
+
+/// What schema and role are called after: the subdomain, with a mark where a tenant that was renamed still has that.
+async fn name_in_database(tx: &mut Transaction, subdomain: &Subdomain, tenant: Uuid) -> Result<String, Failure> {
+    let plain = subdomain.snake();
+    let renamed =
+        "select from public.tenants where schema_name = 'tenant_' || $1 and subdomain <> $2 and state <> 'deleted'";
+    Ok(match tx.query_opt(renamed, &[&plain, &subdomain.as_str()]).await? {
+        None => plain,
+        Some(_) => format!("{plain}_{}", &tenant.simple().to_string()[28..]),
+    })
 }
 
 /// Ends an operation of which nothing was written down.

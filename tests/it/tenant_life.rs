@@ -117,6 +117,22 @@ async fn an_old_name_leads_to_the_new_one_and_is_nobody_elses() {
 }
 
 #[tokio::test]
+async fn a_name_that_is_free_again_makes_a_tenant_of_its_own() {
+    let world = World::new().await;
+    let (new, token) = (fresh(&world, "techstart-group"), world.token("techstart", "owner").await);
+    insula(&world, &["tenant", "rename", "techstart", &new]).await.expect(0);
+    let free = "delete from public.reserved_subdomains where subdomain = 'techstart'";
+    world.superuser().await.batch_execute(free).await.unwrap();
+    let make = ["tenant", "create", "techstart", "--name", "Heir", "--plan", "crm", "--owner", "heir@heir.test"];
+    insula(&world, &make).await.expect(0);
+    soon(&world, "techstart", "/api/v1/me", 401).await;
+    let stranger = world.request(Method::GET, "techstart", CONTACTS).bearer(&token).send().await;
+    assert_eq!(stranger.problem(403)["code"], "tenant_mismatch");
+    assert_eq!(world.request(Method::GET, &new, CONTACTS).bearer(&token).status().await, 200);
+    invariants(&world).await;
+}
+
+#[tokio::test]
 async fn a_deletion_can_be_undone_until_its_end_and_then_leaves_nothing() {
     let world = World::new().await;
     let db = world.superuser().await;
