@@ -3,13 +3,17 @@
 mod checks;
 mod demo;
 mod directory;
+mod drift;
 mod fleet;
+mod inspect;
 mod journal;
 mod lifecycle;
 mod modules;
 mod operators;
 mod people;
 mod provision;
+mod reach;
+mod reset;
 mod seed;
 
 pub use checks::{
@@ -18,10 +22,12 @@ pub use checks::{
 };
 pub use demo::{DEMO_OPERATOR, DEMO_PASSWORD, DemoTenant, DemoUser, seed_demo, seed_twin};
 pub use directory::{tenant_find, tenant_list, tenant_show};
+pub use drift::{Compared, Difference, How, Likeness, compare_schemas};
 pub use fleet::{
     Behind, Event, Failed, Fault, Halt, Leader, Pace, Pending, Rehearsal, Selection, Summary, Trouble, migrate_fleet,
     most_jobs, pending_tenants, rehearse, running_migration, troubled_tenants, verify_files,
 };
+pub use inspect::{View, look};
 pub use journal::recover;
 pub use lifecycle::{tenant_resume, tenant_suspend};
 pub use modules::{module_disable, module_enable};
@@ -30,6 +36,8 @@ pub use operators::{
 };
 pub use people::{user_email, user_set_password};
 pub use provision::{NewTenant, Owner, Provisioned, Term, tenant_check, tenant_create};
+pub use reach::{Reach, try_connections, try_isolation};
+pub use reset::{Doomed, destroy, find_doomed};
 pub use seed::{Seed, seed_fleet};
 
 use std::sync::Arc;
