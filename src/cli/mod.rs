@@ -11,6 +11,7 @@ mod dev;
 mod doctor;
 mod fleet;
 mod health;
+mod inspect;
 mod interrupt;
 mod key;
 mod migrate;
@@ -18,6 +19,7 @@ mod module;
 mod operator;
 mod output;
 mod pack;
+mod reset;
 mod secret;
 mod serve;
 mod tenant;
@@ -102,8 +104,12 @@ enum Command {
     Operator(operator::OperatorArgs),
     /// Keys: generate one for encryption, rotate those of tokens
     Key(key::KeyArgs),
-    /// Whether what must hold does: audit
+    /// Whether what must hold does: audit, drift, connections, isolation, all
     Check(check::CheckArgs),
+    /// What PostgreSQL knows: schemas, tables, locks, bloat, long-running, connections
+    Inspect(inspect::InspectArgs),
+    /// Destroy everything of this installation
+    Reset(reset::ResetArgs),
     /// Settings in force and where each came from
     Config,
     /// Look for what is missing or wrong, with the next command
@@ -188,6 +194,8 @@ async fn run(context: &Context, command: Command) -> Result<Exit> {
         Command::Operator(args) => operator::run(context, args).await,
         Command::Key(args) => key::run(context, args).await,
         Command::Check(args) => check::run(context, args).await,
+        Command::Inspect(args) => inspect::run(context, args).await,
+        Command::Reset(args) => reset::run(context, args).await,
         Command::Config => config::run(context),
         Command::Doctor => doctor::run(context).await,
         Command::Health => health::run(context).await,

@@ -3,10 +3,12 @@
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
+use uuid::Uuid;
 
 use super::Failure;
 use super::pool::Lease;
 use super::scope::By;
+use super::statements::Known;
 use crate::error::Result;
 
 /// Values of a statement of ours.
@@ -28,6 +30,22 @@ impl Transaction {
     /// Rows of a query.
     pub async fn query(&mut self, sql: &str, values: Values<'_>) -> Result<Vec<Row>, Failure> {
         Ok(self.lease.connection().query(sql, values).await?)
+    }
+
+    /// Rows of a query that this connection keeps prepared: for what is asked again and again. It must not depend on the
+    /// search path, which PostgreSQL would plan it anew for.
+    pub async fn query_kept(&mut self, sql: &'static str, values: Values<'_>) -> Result<Vec<Row>, Failure> {
+        let connection = self.lease.connection();
+        let key = connection.statements.key(Uuid::nil(), sql);
+        let statement = match connection.statements.touch(key) {
+            Known::Ready(statement) => statement,
+            Known::New | Known::Seen => {
+                let statement = connection.prepare(sql).await?;
+                connection.statements.keep(key, statement.clone());
+                statement
+            }
+        };
+        Ok(connection.query(&statement, values).await?)
     }
 
     /// The only row of a query, if there is one.

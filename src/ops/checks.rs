@@ -93,6 +93,14 @@ pub async fn may_hold_demo(database: &Database) -> Result<bool> {
     Ok(control.query(sql, &[&DEMO_MARK]).await?[0].get(0))
 }
 
+/// Whether the tenants of this database came with a demo.
+pub(super) async fn is_demo(database: &Database) -> Result<bool> {
+    let mut control = database.control().await?;
+    let exists = control.query("select to_regclass('public.platform_settings') is not null", &[]).await?;
+    let sql = "select from public.platform_settings where key = $1";
+    Ok(exists[0].get::<_, bool>(0) && control.query_opt(sql, &[&DEMO_MARK]).await?.is_some())
+}
+
 /// Remembers that this database belongs to a demo.
 pub async fn mark_demo(database: &Database) -> Result<()> {
     let sql = "insert into public.platform_settings (key, value) values ($1, 'true') on conflict (key) do nothing";

@@ -4,7 +4,9 @@ mod backup;
 mod checks;
 mod demo;
 mod directory;
+mod drift;
 mod fleet;
+mod inspect;
 mod journal;
 mod life;
 mod lifecycle;
@@ -12,6 +14,8 @@ mod modules;
 mod operators;
 mod people;
 mod provision;
+mod reach;
+mod reset;
 mod seed;
 
 pub use backup::{
@@ -24,10 +28,12 @@ pub use checks::{
 };
 pub use demo::{DEMO_OPERATOR, DEMO_PASSWORD, DemoTenant, DemoUser, seed_demo, seed_twin};
 pub use directory::{tenant_find, tenant_list, tenant_show};
+pub use drift::{Compared, Difference, How, Likeness, compare_schemas};
 pub use fleet::{
     Behind, Event, Failed, Fault, Halt, Leader, Pace, Pending, Rehearsal, Selection, Summary, Trouble, migrate_fleet,
     most_jobs, pending_tenants, rehearse, running_migration, troubled_tenants, verify_files,
 };
+pub use inspect::{View, look};
 pub use journal::recover;
 pub use life::{
     Exported, tenant_clone, tenant_delete, tenant_export, tenant_purge, tenant_rename, tenant_subdomain,
@@ -40,6 +46,8 @@ pub use operators::{
 };
 pub use people::{user_email, user_set_password};
 pub use provision::{NewTenant, Owner, Provisioned, Term, tenant_check, tenant_create};
+pub use reach::{Reach, try_connections, try_isolation};
+pub use reset::{Doomed, destroy, find_doomed};
 pub use seed::{Seed, seed_fleet};
 
 use std::sync::Arc;

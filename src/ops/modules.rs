@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::Platform;
 use crate::db::{By, Failure, Place, Transaction};
 use crate::error::{Error, Kind, Result, nearest};
-use crate::pack::{Catalog, Pack, audit_sql, disable_sql, enable_sql, install_sql, no_rights_sql};
+use crate::pack::{Catalog, HELD, Held, Pack, Rights, audit_sql, disable_sql, enable_sql, install_sql, offers_digest};
 use crate::tenant::{State, Tenant, tenant_not_found};
 
 /// Ends what [`seat_sql`] began, in the same transaction.
@@ -62,16 +62,20 @@ pub(super) async fn record_versions(tx: &mut Transaction, tenant: Uuid, packs: &
     Ok(())
 }
 
-/// Writes down which files of a pack a tenant holds.
+/// Writes down which files of a pack a tenant holds, and with the newest one that its roles were offered.
 pub(super) async fn record_version(
     tx: &mut Transaction,
     tenant: Uuid,
     pack: &Pack,
     version: i32,
 ) -> Result<(), Failure> {
-    let sql = "insert into public.tenant_packs (tenant_id, pack, version, digests) values ($1, $2, $3, $4)
-        on conflict (tenant_id, pack) do update set version = excluded.version, digests = excluded.digests";
-    tx.execute(sql, &[&tenant, &code_of(pack), &version, &pack.digests(version)]).await.map(drop)
+    let sql =
+        "insert into public.tenant_packs as p (tenant_id, pack, version, digests, offered) values ($1, $2, $3, $4, $5)
+        on conflict (tenant_id, pack) do update set version = excluded.version, digests = excluded.digests,
+          offered = coalesce(excluded.offered, p.offered)";
+    let offers = offers_digest(pack);
+    let offered = (version == pack.version()).then_some(&offers[..]);
+    tx.query_kept(sql, &[&tenant, &code_of(pack), &version, &pack.digests(version), &offered]).await.map(drop)
 }
 
 /// One piece of whole-tenant work at a time per tenant.
@@ -125,34 +129,33 @@ async fn install_missing(platform: &Platform, tx: &mut Transaction, tenant: &Ten
             added.push(pack);
         }
     }
-    sql.push_str(&audit_sql(&platform.catalog));
+    sql.push_str(&audit_sql(&platform.catalog, &tenant.place));
     sql.push_str(LEAVE_SEAT);
     tx.batch(&sql).await?;
     Ok(record_versions(tx, tenant.id, &added).await?)
 }
 
 /// Gives the tenant's role what the manifests of its packs give, and no more; packs of modules that are switched off can
-/// only be read. While a pack is behind its manifest, rights are added and none is taken away.
+/// only be read. While a pack is behind its manifest, rights are added and none is taken away. Only what differs from what
+/// the role holds is changed.
 pub(super) async fn give_rights(platform: &Platform, tx: &mut Transaction, place: &Place) -> Result<()> {
     let sql = "select p.pack, coalesce(not o.enabled and coalesce(o.expires_at > $2, true), false), p.version
         from public.tenant_packs p
         left join public.tenant_module_overrides o on o.tenant_id = p.tenant_id and o.module_code = p.pack
         where p.tenant_id = $1";
-    let installed = tx.query(sql, &[&place.tenant, &SystemTime::now()]).await?;
+    let installed = tx.query_kept(sql, &[&place.tenant, &SystemTime::now()]).await?;
+    let held = tx.query_kept(HELD, &[&place.role.as_str(), &place.schema.as_str()]).await?;
     let packs = installed.iter().filter_map(|row| Some((platform.catalog.packs().get(row.get(0))?, row)));
     let (newest, behind): (Vec<_>, Vec<_>) = packs.partition(|(pack, row)| row.get::<_, i32>(2) >= pack.version());
-    let mut sql = seat_sql(place);
-    if behind.is_empty() {
-        sql.push_str(&no_rights_sql(place));
-    }
+    let mut rights = Rights::default();
     for (pack, row) in newest {
-        sql.push_str(&enable_sql(&platform.catalog, pack, place)?);
-        if row.get(1) {
-            sql.push_str(&disable_sql(pack, place)?);
-        }
+        rights.extend(Rights::of(&platform.catalog, pack, !row.get::<_, bool>(1))?);
     }
-    sql.push_str(LEAVE_SEAT);
-    Ok(tx.batch(&sql).await?)
+    let change = rights.change(place, &Held::read(&held), behind.is_empty())?;
+    if change.is_empty() {
+        return Ok(());
+    }
+    Ok(tx.batch(&format!("{}{change}{LEAVE_SEAT}", seat_sql(place))).await?)
 }
 
 /// Switches a module off: its tables stay and can only be read.

@@ -216,7 +216,7 @@ async fn build_in(platform: &Platform, tx: &mut Transaction, new: &NewTenant, pl
     for pack in &packs {
         sql.push_str(&install_sql(&platform.catalog, pack, place)?);
     }
-    sql.push_str(&audit_sql(&platform.catalog));
+    sql.push_str(&audit_sql(&platform.catalog, place));
     let Owner { email, first_name, last_name, password_hash } = &new.owner;
     sql.push_str(&new_owner_sql(email, first_name.trim(), last_name.trim(), "owner", password_hash.as_deref()));
     sql.push_str(modules::LEAVE_SEAT);

@@ -3,17 +3,20 @@
 mod catalog;
 mod check;
 mod install;
+mod kept;
 mod lagging;
 mod manifest;
 mod report;
+mod rights;
 mod source;
 mod steps;
 mod template;
 
 pub use catalog::{Action, Catalog, Column, Constraint, Input, Kind, Parameter, Reference, Report, Resource, Verb};
 pub use check::{Complaint, check};
-pub use install::{audit_sql, disable_sql, enable_sql, install_sql, no_rights_sql, offers_sql, schema_sql};
+pub use install::{audit_sql, disable_sql, enable_sql, install_sql, offers_digest, offers_sql, schema_sql};
 pub use manifest::{Manifest, Method};
+pub use rights::{HELD, Held, Rights};
 pub use source::{File, Pack, Packs};
 pub use steps::IndexStep;
 pub use template::{check_catalog, load_catalog};

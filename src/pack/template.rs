@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::Deserialize;
+use tokio_postgres::types::Json;
 
 use super::catalog::{Action, Catalog, Column, Constraint, Input, Kind, Reference, Resource};
 use super::check::{Complaint, did_you_mean, reserved_column};
-use super::lagging;
 use super::manifest::{ActionEntry, MakerEntry, Method, ResourceEntry};
 use super::report::report;
 use super::source::{Pack, Packs};
+use super::{kept, lagging};
 use crate::db::{Database, Failure, Transaction};
 use crate::error::{Error, Result};
 use crate::ident::Ident;
@@ -18,6 +19,8 @@ use crate::ident::Ident;
 const SCHEMA: &str = "insula_template";
 const CHECK_SCHEMA: &str = "insula_pack_check";
 const LOCK: i64 = 0x1_6e5_0a2;
+/// Tables, views, functions and constraints of the schema $1, as one document.
+pub(super) const INTROSPECT: &str = include_str!("introspect.sql");
 
 /// Columns that the service keeps.
 const KEPT: [&str; 5] = ["id", "created_at", "created_by", "updated_at", "row_version"];
@@ -26,11 +29,12 @@ const KEPT: [&str; 5] = ["id", "created_at", "created_by", "updated_at", "row_ve
 ///
 /// Everything happens in one transaction: another process sees the old template or the new one.
 pub async fn load_catalog(database: &Database, packs: Packs) -> Result<Catalog> {
-    let fingerprint = packs.fingerprint();
+    let fingerprint = kept::fingerprint(&packs);
     let mut tx = database.control().await?.begin().await?;
-    let sql = "select coalesce(obj_description(to_regnamespace($1), 'pg_namespace') = $2, false)";
-    let fresh: bool = tx.query(sql, &[&SCHEMA, &fingerprint]).await?[0].get(0);
-    let shape = if fresh { read(&mut tx, SCHEMA).await? } else { rebuild(&mut tx, &packs, &fingerprint).await? };
+    let shape = match kept::find(&mut tx, SCHEMA, &fingerprint).await? {
+        Some(shape) => shape,
+        None => rebuild(&mut tx, &packs, &fingerprint).await?,
+    };
     tx.commit().await?;
     assemble(packs, &shape).map_err(Complaint::refuse)
 }
@@ -40,14 +44,13 @@ async fn rebuild(tx: &mut Transaction, packs: &Packs, fingerprint: &str) -> Resu
     tx.batch(&format!("drop schema if exists {SCHEMA} cascade")).await?;
     let built = build(tx, SCHEMA, packs, Pack::version).await?;
     built.map_err(|complaint| Complaint::refuse(vec![complaint]))?;
-    let shape = read(tx, SCHEMA).await?;
+    let shape = kept::keep(tx, SCHEMA, fingerprint).await?;
     if lagging::of_strangers(packs) {
         let complaints = lagging::check(tx, packs, &shape).await?;
         if !complaints.is_empty() {
             return Err(Complaint::refuse(complaints));
         }
     }
-    tx.batch(&format!("comment on schema {SCHEMA} is '{fingerprint}'")).await?;
     Ok(shape)
 }
 
@@ -171,10 +174,9 @@ struct ConstraintShape {
 }
 
 pub(super) async fn read(tx: &mut Transaction, schema: &str) -> Result<Shape> {
-    let rows = tx.query(include_str!("introspect.sql"), &[&schema]).await?;
-    let document: serde_json::Value =
-        rows.first().map(|row| row.get(0)).ok_or_else(|| Error::internal("the template schema is missing"))?;
-    serde_json::from_value(document).map_err(Error::internal)
+    let rows = tx.query(INTROSPECT, &[&schema]).await?;
+    let document = rows.first().map(|row| row.get::<_, Json<Shape>>(0).0);
+    document.ok_or_else(|| Error::internal("the template schema is missing"))
 }
 
 pub(super) fn assemble(packs: Packs, shape: &Shape) -> Result<Catalog, Vec<Complaint>> {

@@ -264,6 +264,16 @@ pub fn report_path(report: &Report) -> String {
     format!("/api/v1/reports/{}?{}", report.name, query.join("&"))
 }
 
+/// The environment of a process of the real binary over an empty database of another instance, whose roles are its own.
+pub async fn empty(instance: &str) -> Vec<(&'static str, String)> {
+    let url = shared().server.ensure_database(instance, instance).await.unwrap();
+    vec![
+        ("DATABASE_URL", url),
+        ("INSULA_INSTANCE", instance.to_owned()),
+        ("INSULA_ENCRYPTION_KEY", shared().key.clone()),
+    ]
+}
+
 async fn clone_template(server: &Server, database: &str) {
     let client = connect(&server.superuser_url("postgres")).await;
     let sql = format!("create database {database} template {TEMPLATE} owner {INSTANCE}_control strategy file_copy");

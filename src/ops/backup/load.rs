@@ -246,7 +246,7 @@ async fn bring_up(platform: &Platform, tx: &mut Transaction, place: &Place, pack
     for (pack, version) in packs.iter().filter(|(pack, version)| *version < pack.files.len()) {
         let files = pack.files[*version..].iter().map(|file| format!("{}\n", file.in_transaction()));
         sql.extend(files);
-        sql.push_str(&offers_sql(pack, place, false));
+        sql.push_str(&offers_sql(pack, false));
     }
     tx.batch(&sql)
         .await
@@ -257,7 +257,7 @@ async fn bring_up(platform: &Platform, tx: &mut Transaction, place: &Place, pack
     for pack in &missing {
         sql.push_str(&install_sql(&platform.catalog, pack, place)?);
     }
-    sql.push_str(&audit_sql(&platform.catalog));
+    sql.push_str(&audit_sql(&platform.catalog, place));
     sql.push_str(modules::LEAVE_SEAT);
     tx.batch(&sql).await?;
     let all: Vec<&Pack> = packs.iter().map(|(pack, _)| *pack).chain(missing).collect();

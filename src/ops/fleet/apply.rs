@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use tokio::time::sleep;
+use tokio_postgres::Row;
 
 use super::super::{Platform, modules};
 use super::pending::Pending;
 use super::{Pace, record};
 use crate::db::{Apart, Database, Failure, Place, Transaction};
 use crate::error::{Error, Result};
-use crate::pack::{File, Pack, audit_sql, offers_sql};
+use crate::pack::{File, Pack, audit_sql, offers_digest, offers_sql};
 
 /// How often work is begun that others stand in the way of.
 const ATTEMPTS: u32 = 5;
@@ -144,7 +145,8 @@ async fn stretch(
     pace: &Pace,
     attempt: u32,
 ) -> Result<Next, Fault> {
-    let Some(version) = enter(tx, item, pace).await? else { return Ok(Next::Done) };
+    let Some(now) = enter(tx, item, pace).await? else { return Ok(Next::Done) };
+    let version = now.version;
     let files = pack.files.get(version..).unwrap_or_default();
     if files.is_empty() {
         return Ok(Next::Done);
@@ -156,7 +158,7 @@ async fn stretch(
     }
     run_files(tx, &item.place, &files[..end.unwrap_or(files.len())]).await?;
     let reached = version + end.unwrap_or(files.len());
-    arrive(platform, tx, item, pack, (version, reached), attempt).await?;
+    arrive(platform, tx, item, pack, (&now, reached), attempt).await?;
     Ok(if end.is_some() { Next::More } else { Next::Done })
 }
 
@@ -176,25 +178,36 @@ pub(super) async fn try_out(
     pace: &Pace,
 ) -> Result<(), Fault> {
     let Some(pack) = platform.catalog.packs().get(&item.pack) else { return Ok(()) };
-    let Some(version) = enter(tx, item, pace).await? else { return Ok(()) };
-    run_files(tx, &item.place, pack.files.get(version..).unwrap_or_default()).await?;
-    arrive(platform, tx, item, pack, (version, pack.files.len()), 1).await
+    let Some(now) = enter(tx, item, pace).await? else { return Ok(()) };
+    run_files(tx, &item.place, pack.files.get(now.version..).unwrap_or_default()).await?;
+    arrive(platform, tx, item, pack, (&now, pack.files.len()), 1).await
+}
+
+/// Where a tenant is.
+struct Now {
+    version: usize,
+    /// Which roles the pack has offered.
+    offered: Option<Vec<u8>>,
 }
 
 /// Locks the tenant and looks where it is now; nothing for one that is being removed.
-async fn enter(tx: &mut Transaction, item: &Pending, pace: &Pace) -> Result<Option<usize>, Fault> {
+///
+/// The disk is not waited for: a server that crashes loses the work together with its record, and the end of the run, which
+/// does wait, makes everything before it last.
+async fn enter(tx: &mut Transaction, item: &Pending, pace: &Pace) -> Result<Option<Now>, Fault> {
     let limits = format!(
         "set local statement_timeout = '15min'; set local idle_in_transaction_session_timeout = '2min';
-         set local lock_timeout = '{}ms'",
-        pace.lock_timeout.as_millis().max(1)
+         set local lock_timeout = '{}ms'; set local synchronous_commit = off; select pg_advisory_xact_lock({})",
+        pace.lock_timeout.as_millis().max(1),
+        modules::lock_key(item.place.tenant)
     );
     tx.batch(&limits).await?;
-    modules::lock_tenant(tx, item.place.tenant).await?;
-    let sql = "select coalesce(p.version, 0) from public.tenants t
+    let sql = "select coalesce(p.version, 0), p.offered from public.tenants t
         left join public.tenant_packs p on p.tenant_id = t.id and p.pack = $2
         where t.id = $1 and t.state in ('active', 'suspended')";
-    let row = tx.query_opt(sql, &[&item.place.tenant, &item.pack]).await?;
-    Ok(row.map(|row| usize::try_from(row.get::<_, i32>(0)).unwrap_or(0)))
+    let rows = tx.query_kept(sql, &[&item.place.tenant, &item.pack]).await?;
+    let read = |row: &Row| Now { version: usize::try_from(row.get::<_, i32>(0)).unwrap_or(0), offered: row.get(1) };
+    Ok(rows.first().map(read))
 }
 
 /// The version is written down; with the newest one come audit, roles and rights.
@@ -203,23 +216,23 @@ async fn arrive(
     tx: &mut Transaction,
     item: &Pending,
     pack: &Pack,
-    (from, to): (usize, usize),
+    (now, to): (&Now, usize),
     attempt: u32,
 ) -> Result<(), Fault> {
     let number = |version| i32::try_from(version).unwrap_or(i32::MAX);
     let last = to == pack.files.len();
     let mut sql = modules::seat_sql(&item.place);
-    if last {
-        sql.push_str(&offers_sql(pack, &item.place, item.from == 0));
+    if last && now.offered.as_deref() != Some(&offers_digest(pack)) {
+        sql.push_str(&offers_sql(pack, item.from == 0));
     }
-    sql.push_str(&audit_sql(&platform.catalog));
+    sql.push_str(&audit_sql(&platform.catalog, &item.place));
     sql.push_str(modules::LEAVE_SEAT);
     tx.batch(&sql).await?;
     modules::record_version(tx, item.place.tenant, pack, number(to)).await?;
     if last {
         modules::give_rights(platform, tx, &item.place).await?;
     }
-    Ok(record::success(tx, item, (number(from), number(to)), attempt).await?)
+    Ok(record::success(tx, item, (number(now.version), number(to)), attempt).await?)
 }
 
 /// The indexes of a file, one by one; those that an earlier attempt finished are left as they are.
@@ -261,8 +274,8 @@ async fn end_apart(
     attempt: u32,
 ) -> Result<(), Fault> {
     // Somebody else may have gone on from here meanwhile.
-    if enter(tx, item, pace).await? == Some(version) {
-        arrive(platform, tx, item, pack, (version, version + 1), attempt).await?;
+    match enter(tx, item, pace).await? {
+        Some(now) if now.version == version => arrive(platform, tx, item, pack, (&now, version + 1), attempt).await,
+        _ => Ok(()),
     }
-    Ok(())
 }

@@ -61,19 +61,14 @@ pub async fn pending_tenants(platform: &Platform, selection: &Selection) -> Resu
     };
     let codes: Vec<&str> = packs.iter().map(|pack| pack.manifest.code.as_str()).collect();
     let versions: Vec<i32> = packs.iter().map(|pack| pack.version()).collect();
-    let sql = "select t.id, t.schema_name, t.role_name, t.bucket_id, b.owner_role, t.timezone, t.subdomain,
-          n.pack, coalesce(p.version, 0), n.version, coalesce(m.state = 'quarantined' and m.to_version = n.version, false)
-        from public.tenants t
-        join public.buckets b on b.id = t.bucket_id
-        cross join unnest($1::text[], $2::int[]) with ordinality n(pack, version, position)
-        left join public.tenant_packs p on p.tenant_id = t.id and p.pack = n.pack
-        left join public.tenant_migrations m on m.tenant_id = t.id and m.pack = n.pack
-        where t.state in ('active', 'suspended') and ($3::text is null or t.subdomain = $3)
-          and (p.version < n.version or (p.version is null and exists (
-            select from public.tenant_entitlements(t.id, $4) e where e.module_code = n.pack and e.enabled)))
-        order by t.subdomain, n.position";
-    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
-        [&codes, &versions, &selection.tenant, &SystemTime::now()];
+    let sql = include_str!("pending.sql");
+    let (needed, by): (Vec<&str>, Vec<&str>) = packs
+        .iter()
+        .flat_map(|pack| all.with_requirements(&pack.manifest.code).into_iter().map(|needed| (needed, *pack)))
+        .map(|(needed, by)| (needed.manifest.code.as_str(), by.manifest.code.as_str()))
+        .unzip();
+    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+        [&codes, &versions, &selection.tenant, &SystemTime::now(), &needed, &by];
     let rows = platform.database.control().await?.query(sql, &values).await?;
     rows.iter().map(read).collect()
 }

@@ -19,7 +19,7 @@ pub(super) async fn success(
           state = 'done', attempts = excluded.attempts, file = null, sqlstate = null, message = null, blocked_by = '{}',
           failing_since = null, updated_at = now()";
     let attempts = i32::try_from(attempt).unwrap_or(i32::MAX);
-    tx.execute(sql, &[&item.place.tenant, &item.pack, &from, &to, &attempts]).await.map(drop)
+    tx.query_kept(sql, &[&item.place.tenant, &item.pack, &from, &to, &attempts]).await.map(drop)
 }
 
 /// A tenant that was removed meanwhile leaves nothing.
