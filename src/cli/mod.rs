@@ -12,6 +12,7 @@ mod doctor;
 mod fleet;
 mod health;
 mod interrupt;
+mod job;
 mod key;
 mod migrate;
 mod module;
@@ -92,6 +93,8 @@ enum Command {
     Tenant(tenant::TenantArgs),
     /// Modules of a tenant: list, enable, disable
     Module(module::ModuleArgs),
+    /// What packs do by themselves: list
+    Job(job::JobArgs),
     /// Packs: check, list
     Pack(pack::PackArgs),
     /// Staff of the platform: create, list, disable, enable, set-role, second factor
@@ -179,6 +182,7 @@ async fn run(context: &Context, command: Command) -> Result<Exit> {
         Command::Fleet(args) => fleet::run(context, args).await,
         Command::Tenant(args) => tenant::run(context, args).await,
         Command::Module(args) => module::run(context, args).await,
+        Command::Job(args) => job::run(context, args).await,
         Command::Pack(args) => pack::run(context, args).await,
         Command::Operator(args) => operator::run(context, args).await,
         Command::Key(args) => key::run(context, args).await,

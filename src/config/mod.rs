@@ -59,6 +59,7 @@ pub struct Config {
     pub mail: Mail,
     pub signup: Signup,
     pub limits: Limits,
+    pub jobs: Jobs,
     pub cache: Cache,
     pub packs: Packs,
     pub log: Log,
@@ -95,7 +96,9 @@ section!(/// `[mail]`
 section!(/// `[signup]`
     Signup { mode: SignupMode, plan: String, trial_days: u16, at_once: usize, hourly: usize, hourly_per_address: usize });
 section!(/// `[limits]`
-    Limits { tenant_per_minute: u32, key_per_minute: u32, sign_in_per_minute: u32 });
+    Limits { tenant_per_minute: u32, key_per_minute: u32, sign_in_per_minute: u32, guest_per_minute: u32, guests_per_minute: u32 });
+section!(/// `[jobs]`
+    Jobs { look_every_seconds: u64 });
 section!(/// `[cache]`
     Cache { seconds: u64, capacity: u64 });
 section!(/// `[packs]`
@@ -286,6 +289,9 @@ impl Config {
         if self.database.tenant_connections == 0 || self.database.bucket_pool == 0 || self.database.control_pool < 2 {
             return bad("database", "needs at least 1 connection per bucket and tenant, and 2 for control");
         }
+        if self.jobs.look_every_seconds > 3600 {
+            return bad("jobs.look_every_seconds", "must be from 0 to 3600");
+        }
         if self.http.trusted_networks().is_none() {
             return bad(
                 "http.trusted_proxies",
@@ -329,6 +335,7 @@ mod tests {
             ("auth.api_key_days", "3661", "3660"),
             ("auth.wrong_per_account", "0", "1"),
             ("auth.longest_wait_seconds", "3601", "3600"),
+            ("jobs.look_every_seconds", "3601", "0"),
             ("http.trusted_proxies", "10.0.0.0/8, proxy", "10.0.0.0/8, ::1,192.0.2.7"),
         ] {
             let said = refusal(key, bad).unwrap_or_else(|| panic!("{key} = {bad} is accepted"));

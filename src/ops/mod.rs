@@ -4,6 +4,7 @@ mod checks;
 mod demo;
 mod directory;
 mod fleet;
+mod jobs;
 mod journal;
 mod lifecycle;
 mod modules;
@@ -22,6 +23,7 @@ pub use fleet::{
     Behind, Event, Failed, Fault, Halt, Leader, Pace, Pending, Rehearsal, Selection, Summary, Trouble, migrate_fleet,
     most_jobs, pending_tenants, rehearse, running_migration, troubled_tenants, verify_files,
 };
+pub use jobs::{Round, job_list, run_due_jobs};
 pub use journal::recover;
 pub use lifecycle::{tenant_resume, tenant_suspend};
 pub use modules::{module_disable, module_enable};

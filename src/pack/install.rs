@@ -78,6 +78,10 @@ pub fn disable_sql(pack: &Pack, place: &Place) -> Result<String> {
             let _ = writeln!(sql, "revoke execute on function {function}(uuid, jsonb) from {};", place.role);
         }
     }
+    for entry in pack.manifest.job.values() {
+        let function = Ident::new(&*entry.function)?;
+        let _ = writeln!(sql, "revoke execute on function {function}() from {};", place.role);
+    }
     Ok(sql)
 }
 
@@ -110,6 +114,9 @@ fn rights(catalog: &Catalog, pack: &Pack, place: &Place) -> Result<String> {
             None => writeln!(sql, "grant select on {relation} to {role};"),
             Some(_) => writeln!(sql, "grant execute on function {relation}({signature}) to {role};"),
         };
+    }
+    for job in catalog.jobs().iter().filter(|job| job.module == manifest.code) {
+        let _ = writeln!(sql, "grant execute on function {}() to {role};", job.function);
     }
     for view in &manifest.select {
         let _ = writeln!(sql, "grant select on {} to {role};", Ident::new(&**view)?);

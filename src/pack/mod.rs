@@ -3,14 +3,18 @@
 mod catalog;
 mod check;
 mod install;
+mod job;
 mod lagging;
 mod manifest;
+mod public;
 mod report;
 mod source;
 mod steps;
 mod template;
 
-pub use catalog::{Action, Catalog, Column, Constraint, Input, Kind, Parameter, Reference, Report, Resource, Verb};
+pub use catalog::{
+    Action, Catalog, Column, Constraint, Input, Job, Kind, Parameter, Reference, Report, Resource, Verb,
+};
 pub use check::{Complaint, check};
 pub use install::{audit_sql, disable_sql, enable_sql, install_sql, no_rights_sql, offers_sql, schema_sql};
 pub use manifest::{Manifest, Method};
