@@ -5,10 +5,10 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::access::{Limits, Sessions};
+use crate::access::{Guest, Limits, Sessions};
 use crate::audit::{Refusals, anchor};
 use crate::auth::password::PasswordHasher;
 use crate::auth::{Authenticator, Lives, Patience, Post, Signups, load_keyring};
@@ -20,7 +20,8 @@ use crate::docs::Documents;
 use crate::error::{Error, Result};
 use crate::mail::Mailer;
 use crate::ops::{
-    Event, Leader, Pace, Platform, Selection, migrate_fleet, pending_tenants, recover, scheduled_backups, tidy,
+    Event, Leader, Pace, Platform, Selection, migrate_fleet, pending_tenants, recover, run_due_jobs, scheduled_backups,
+    tidy,
 };
 use crate::pack::{Packs, load_catalog};
 use crate::resource::Engine;
@@ -44,6 +45,8 @@ pub struct App {
     pub gate: Gate,
     /// Who is signed in.
     pub sessions: Sessions,
+    /// Who has not signed in.
+    pub guest: Guest,
     /// How often everybody may ask.
     pub limits: Limits,
     /// Sign-in.
@@ -148,6 +151,7 @@ impl App {
             tenants: Tenants::new(database.clone(), &config.cache),
             gate: Gate::new(database.clone(), platform.catalog.clone(), &config.cache),
             sessions: Sessions::new(database.clone(), &platform.catalog.permissions(), &config.cache),
+            guest: Guest::new(platform.catalog.guest_permissions()),
             limits: Limits::new(&config.limits),
             authenticator: Authenticator::new(database.clone(), keyring, hasher.clone(), lives, patience),
             refusals: Refusals::new(database.clone()),
@@ -165,6 +169,7 @@ impl App {
         tokio::spawn(sweep(app.clone()));
         tokio::spawn(anchor_audits(app.clone()));
         tokio::spawn(save_tenants(app.clone()));
+        tokio::spawn(work_off_jobs(app.clone()));
         tokio::spawn(app.post.clone().deliver(app.stop.clone()));
         app.clone().follow_news().await;
         app.authenticator.keys.catch_up().await?;
@@ -248,6 +253,27 @@ async fn save_tenants(app: Arc<App>) {
                 Ok(lines) => lines.iter().for_each(|line| tracing::info!("backups: {line}")),
                 Err(error) => tracing::warn!(context = error.private_context(), "no backups are made: {error}"),
             },
+        }
+    }
+}
+
+/// Does, of what packs do by themselves, what is due and no other process does.
+async fn work_off_jobs(app: Arc<App>) {
+    let seconds = app.config.jobs.look_every_seconds;
+    if seconds == 0 || app.platform.catalog.jobs().is_empty() {
+        return;
+    }
+    let mut tick = tokio::time::interval(Duration::from_secs(seconds));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = app.stop.cancelled() => return,
+            () = app.draining.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        let round = run_due_jobs(&app.platform, &app.tenants, &app.gate, &app.draining).await;
+        if let Err(error) = round {
+            tracing::warn!(context = error.private_context(), "cannot look for jobs that are due: {error}");
         }
     }
 }

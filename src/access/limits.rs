@@ -52,13 +52,16 @@ impl From<Excess> for Error {
 /// Where a key stands; nothing to say when its quota is switched off.
 pub type Taken = Result<Option<Standing>, Excess>;
 
-/// Quotas of tenants, of credentials, of callers who sign in, and of those who send API keys that are none.
+/// Quotas of tenants, of credentials, of callers who sign in, of those who send API keys that are none, and of those who have
+/// not signed in.
 pub struct Limits {
     began: Instant,
     tenants: Limiter,
     keys: Limiter,
     callers: Limiter,
     guesses: Limiter,
+    guests: Limiter,
+    all_guests: Limiter,
 }
 
 impl Limits {
@@ -70,6 +73,8 @@ impl Limits {
             keys: Limiter::new(settings.key_per_minute),
             callers: Limiter::new(settings.sign_in_per_minute),
             guesses: Limiter::new(settings.sign_in_per_minute),
+            guests: Limiter::new(settings.guest_per_minute),
+            all_guests: Limiter::new(settings.guests_per_minute),
         }
     }
 
@@ -81,6 +86,12 @@ impl Limits {
     /// Counts a request of a credential: a session, a key.
     pub fn key(&self, credential: Uuid) -> Taken {
         self.keys.take(credential.as_u128(), self.now())
+    }
+
+    /// Counts a request of an address that has not signed in; all of them together do not take what users have.
+    pub fn guest(&self, tenant: Uuid, address: IpAddr) -> Taken {
+        let standing = self.guests.take(from(tenant, address), self.now())?;
+        self.all_guests.take(tenant.as_u128(), self.now()).map(|_| standing)
     }
 
     /// Counts an attempt to sign in to a tenant from an address.
@@ -262,7 +273,13 @@ mod tests {
 
     #[test]
     fn addresses_of_one_network_count_together() {
-        let settings = config::Limits { tenant_per_minute: 0, key_per_minute: 0, sign_in_per_minute: 1 };
+        let settings = config::Limits {
+            tenant_per_minute: 0,
+            key_per_minute: 0,
+            sign_in_per_minute: 1,
+            guest_per_minute: 0,
+            guests_per_minute: 0,
+        };
         let (limits, tenant) = (Limits::new(&settings), Uuid::from_u128(7));
         let from = |address: &str| limits.caller(tenant, address.parse().unwrap());
         assert!(from("2001:db8::1").is_ok() && from("2001:db8::2").is_err() && from("2001:db8:0:1::1").is_ok());

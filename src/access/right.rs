@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::session::{Session, Sessions};
+use super::session::{Session, Sessions, ended};
 use crate::billing::{Entitlements, Gate};
 use crate::db::{Acting, BucketId, Origin, Scope, Seat};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::ident::Ident;
 use crate::tenant::Tenant;
 
@@ -42,7 +42,11 @@ impl Right {
     /// Checks the module, then the permission. The caller's tenant is in service.
     pub async fn to(permission: &str, module: &str, caller: Caller, gate: &Gate) -> Result<Self> {
         caller.session.ready()?;
-        let entitlements = gate.pass(caller.tenant.id, module).await?;
+        let entitlements = match gate.pass(caller.tenant.id, module).await {
+            // Strangers do not learn what an account has bought.
+            Err(error) if caller.session.is_guest && error.kind() == Kind::Forbidden => return Err(stranger()),
+            other => other?,
+        };
         let right = Self { caller, entitlements };
         right.also(permission, module).map(|()| right)
     }
@@ -53,12 +57,20 @@ impl Right {
         if self.caller.session.permissions.allow(permission) {
             return Ok(());
         }
+        if self.is_guest() {
+            return Err(stranger());
+        }
         Err(Error::forbidden("Your role does not allow this.").hint(format!("It needs the permission `{permission}`.")))
     }
 
     /// The tenant's key.
     pub fn tenant(&self) -> Uuid {
         self.caller.tenant.id
+    }
+
+    /// Whether nobody has signed in.
+    pub fn is_guest(&self) -> bool {
+        self.caller.session.is_guest
     }
 
     /// The session's key.
@@ -95,12 +107,16 @@ impl Right {
     fn acting(&self) -> Acting {
         let Caller { session, origin, .. } = &self.caller;
         Acting {
-            user: Some(session.user),
+            user: (!session.is_guest).then_some(session.user),
             permissions: session.permissions.joined(),
             impersonator: session.impersonator.as_ref().map(|impersonator| impersonator.id),
             origin: Some(origin.clone()),
         }
     }
+}
+
+fn stranger() -> Error {
+    ended("this is not public")
 }
 
 /// The right of whoever is signed in to what is his own and nobody else's, such as his operations: to look at it.

@@ -36,6 +36,8 @@ pub struct Session {
     pub permissions: Permissions,
     /// Whether an API key acts for the user.
     pub is_key: bool,
+    /// Whether nobody has signed in.
+    pub is_guest: bool,
     /// The operator who works as the user, if one does.
     pub impersonator: Option<Impersonator>,
     /// The account wants a second factor of everybody, and this user has none.
@@ -86,7 +88,19 @@ impl SessionRow {
 
     pub(super) fn into_session(self, id: Uuid, permissions: Permissions, is_key: bool) -> Session {
         let Self { user, email, first_name, last_name, roles, impersonator, factor_missing, .. } = self;
-        Session { id, user, email, first_name, last_name, roles, permissions, is_key, impersonator, factor_missing }
+        Session {
+            id,
+            user,
+            email,
+            first_name,
+            last_name,
+            roles,
+            permissions,
+            is_key,
+            is_guest: false,
+            impersonator,
+            factor_missing,
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod fleet;
 mod health;
 mod inspect;
 mod interrupt;
+mod job;
 mod key;
 mod migrate;
 mod module;
@@ -98,6 +99,8 @@ enum Command {
     Backup(tenant_data::FileArgs),
     /// Modules of a tenant: list, enable, disable
     Module(module::ModuleArgs),
+    /// What packs do by themselves: list
+    Job(job::JobArgs),
     /// Packs: check, list
     Pack(pack::PackArgs),
     /// Staff of the platform: create, list, disable, enable, set-role, second factor
@@ -190,6 +193,7 @@ async fn run(context: &Context, command: Command) -> Result<Exit> {
         Command::Tenant(args) => tenant::run(context, args).await,
         Command::Backup(args) => tenant_data::file(context, args).await,
         Command::Module(args) => module::run(context, args).await,
+        Command::Job(args) => job::run(context, args).await,
         Command::Pack(args) => pack::run(context, args).await,
         Command::Operator(args) => operator::run(context, args).await,
         Command::Key(args) => key::run(context, args).await,

@@ -61,6 +61,7 @@ pub struct Config {
     pub tenants: Tenants,
     pub backup: Backup,
     pub limits: Limits,
+    pub jobs: Jobs,
     pub cache: Cache,
     pub packs: Packs,
     pub log: Log,
@@ -101,7 +102,9 @@ section!(/// `[tenants]`
 section!(/// `[backup]`
     Backup { encrypt: bool, folder: String, every_hours: u32, keep_days: u32 });
 section!(/// `[limits]`
-    Limits { tenant_per_minute: u32, key_per_minute: u32, sign_in_per_minute: u32 });
+    Limits { tenant_per_minute: u32, key_per_minute: u32, sign_in_per_minute: u32, guest_per_minute: u32, guests_per_minute: u32 });
+section!(/// `[jobs]`
+    Jobs { look_every_seconds: u64 });
 section!(/// `[cache]`
     Cache { seconds: u64, capacity: u64 });
 section!(/// `[packs]`
@@ -307,6 +310,9 @@ impl Config {
         if !(1..=36_600).contains(&self.backup.keep_days) {
             return bad("backup.keep_days", "must be from 1 to 36600");
         }
+        if self.jobs.look_every_seconds > 3600 {
+            return bad("jobs.look_every_seconds", "must be from 0 to 3600");
+        }
         if self.http.trusted_networks().is_none() {
             return bad(
                 "http.trusted_proxies",
@@ -355,6 +361,7 @@ mod tests {
             ("tenants.redirect_days", "91", "90"),
             ("tenants.grace_days", "3661", "3660"),
             ("tenants.shelf_days", "3661", "0"),
+            ("jobs.look_every_seconds", "3601", "0"),
             ("http.trusted_proxies", "10.0.0.0/8, proxy", "10.0.0.0/8, ::1,192.0.2.7"),
         ] {
             let said = refusal(key, bad).unwrap_or_else(|| panic!("{key} = {bad} is accepted"));

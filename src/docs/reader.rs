@@ -11,8 +11,8 @@ use crate::pack::{Action, Method, Report, Resource, Verb};
 pub enum Reader {
     /// Nobody in particular, on the apex domain.
     Visitor,
-    /// Nobody in particular, at a tenant's address.
-    TenantVisitor,
+    /// Nobody in particular, at a tenant's address: what its modules have for anybody.
+    TenantVisitor(Grants),
     /// A user of a tenant.
     User(Grants),
     /// Nobody in particular, at the operators' address.
@@ -26,11 +26,8 @@ impl Reader {
     pub fn key(&self) -> String {
         match self {
             Self::Visitor => "visitor".to_owned(),
-            Self::TenantVisitor => "tenant visitor".to_owned(),
-            Self::User(grants) => {
-                let modules: Vec<&str> = grants.modules.iter().map(String::as_str).collect();
-                format!("user {} {}", modules.join(","), grants.permissions.joined())
-            }
+            Self::TenantVisitor(grants) => format!("tenant visitor {}", grants.key()),
+            Self::User(grants) => format!("user {}", grants.key()),
             Self::StaffVisitor => "staff visitor".to_owned(),
             Self::Operator(role) => format!("operator {}", role.as_str()),
         }
@@ -42,12 +39,29 @@ impl Reader {
 pub struct Grants {
     modules: BTreeSet<String>,
     permissions: Permissions,
+    guest: bool,
 }
 
 impl Grants {
     /// Codes of the modules that answer, and granted permissions.
     pub fn new<'a>(modules: impl IntoIterator<Item = &'a str>, permissions: Permissions) -> Self {
-        Self { modules: modules.into_iter().map(str::to_owned).collect(), permissions }
+        Self { modules: modules.into_iter().map(str::to_owned).collect(), permissions, guest: false }
+    }
+
+    /// The same for whoever has not signed in: what is public.
+    #[must_use]
+    pub fn of_guest(self) -> Self {
+        Self { guest: true, ..self }
+    }
+
+    /// Whether nobody has signed in.
+    pub fn are_a_guests(&self) -> bool {
+        self.guest
+    }
+
+    fn key(&self) -> String {
+        let modules: Vec<&str> = self.modules.iter().map(String::as_str).collect();
+        format!("{} {}", modules.join(","), self.permissions.joined())
     }
 
     /// Whether a module answers.
@@ -64,6 +78,7 @@ impl Grants {
     pub fn may(&self, resource: &Resource, method: Method) -> bool {
         self.has(&resource.module)
             && resource.methods.contains(&method)
+            && (!self.guest || resource.public.contains(&method))
             && self.permissions.allow(resource.permission(verb(method)))
     }
 
@@ -83,12 +98,12 @@ impl Grants {
 
     /// Whether the user may run an action.
     pub fn may_act(&self, resource: &Resource, action: &Action) -> bool {
-        self.has(&resource.module) && self.permissions.allow(&action.permission)
+        self.has(&resource.module) && (!self.guest || action.public) && self.permissions.allow(&action.permission)
     }
 
     /// Whether the user may read a report.
     pub fn may_report(&self, report: &Report) -> bool {
-        self.has(&report.module) && self.permissions.allow(&report.permission)
+        self.has(&report.module) && (!self.guest || report.public) && self.permissions.allow(&report.permission)
     }
 }
 

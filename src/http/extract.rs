@@ -222,6 +222,20 @@ impl Caller {
         Ok(Self { tenant, session, origin: context(parts)?.origin() })
     }
 
+    /// Whoever has not signed in, where that is enough; else the ordinary caller.
+    async fn or_guest(parts: &mut Parts, app: &Arc<App>, public: bool) -> Result<Self, Problem> {
+        let there = |parts: &Parts| -> Result<bool> {
+            Ok(!parts.headers.contains_key(AUTHORIZATION) && context(parts)?.host != Host::Neutral)
+        };
+        if !public || !there(parts)? {
+            return Self::from_request_parts(parts, app).await;
+        }
+        let tenant = resolve(parts, app, None).await?;
+        let Context { address, notes, .. } = context(parts)?;
+        counted(app.limits.guest(tenant.id, *address), &notes.key_standing)?;
+        Ok(app.guest.at(tenant, context(parts)?.origin()))
+    }
+
     async fn right(self, app: &App, module: &str, permission: &str) -> Result<Right> {
         Right::to(permission, module, self, &app.gate).await
     }
@@ -305,7 +319,8 @@ impl<V: OnResource> FromRequestParts<Arc<App>> for Allowed<V> {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
-        let caller = Caller::from_request_parts(parts, app).await?;
+        let found = path(parts, "resource").await.ok().and_then(|name| app.engine.catalog().resource(&name));
+        let caller = Caller::or_guest(parts, app, found.is_some_and(|found| found.public.contains(&V::METHOD))).await?;
         let resource = resource(app, &path(parts, "resource").await?)?;
         let right = caller.right(app, &resource.module, resource.permission(V::VERB)).await?;
         if !offers(&resource, V::METHOD, path(parts, "id").await.is_ok()) {
@@ -339,11 +354,16 @@ impl FromRequestParts<Arc<App>> for AllowedAction {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let caller = Caller::from_request_parts(parts, app).await?;
-        let resource = resource(app, &path(parts, "resource").await?)?;
-        // `transfer-ownership` reads better in an address, `transfer_ownership` is a name in SQL.
-        let name = path(parts, "action").await?.replace('-', "_");
-        let action = resource.actions.get(&name).cloned().ok_or_else(Error::not_found)?;
+        let named = (path(parts, "resource").await, path(parts, "action").await);
+        let found = match &named {
+            (Ok(resource), Ok(action)) => {
+                app.engine.catalog().resource(resource).and_then(|found| found.action(action))
+            }
+            _ => None,
+        };
+        let caller = Caller::or_guest(parts, app, found.is_some_and(|action| action.public)).await?;
+        let resource = resource(app, &named.0?)?;
+        let action = resource.action(&named.1?).cloned().ok_or_else(Error::not_found)?;
         let right = caller.right(app, &resource.module, &action.permission).await?;
         Ok(Self { right, resource, action })
     }
@@ -353,7 +373,8 @@ impl FromRequestParts<Arc<App>> for AllowedReport {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let caller = Caller::from_request_parts(parts, app).await?;
+        let found = path(parts, "report").await.ok().and_then(|name| app.engine.catalog().report(&name));
+        let caller = Caller::or_guest(parts, app, found.is_some_and(|report| report.public)).await?;
         let name = path(parts, "report").await?;
         let report = app.engine.catalog().report(&name).cloned().ok_or_else(Error::not_found)?;
         let right = caller.right(app, &report.module, &report.permission).await?;

@@ -230,6 +230,10 @@ impl Incoming {
         batch: bool,
         prefer: &Prefer,
     ) -> Result<Response, Problem> {
+        if right.is_guest() {
+            // A key names a request of one user, and guests are nobody in particular.
+            self.refuse_repetition()?;
+        }
         let plan = self.plan(parts, batch, prefer)?;
         Ok(answer(app.engine.write(right, plan).await?)?)
     }

@@ -78,8 +78,11 @@ impl FromRequestParts<Arc<App>> for TenantFace {
         if parts.extensions.get::<Context>().is_some_and(|context| context.host == Host::Neutral) {
             return Ok(Self(Reader::Visitor));
         }
-        Reached::from_request_parts(parts, app).await?;
-        Ok(Self(Reader::TenantVisitor))
+        let Reached(tenant) = Reached::from_request_parts(parts, app).await?;
+        let entitlements = app.gate.entitlements(tenant.id).await?;
+        let grants = Grants::new(entitlements.enabled(), app.guest.permissions().clone()).of_guest();
+        // Nobody learns which modules an account has, but for those that show themselves.
+        Ok(Self(Reader::TenantVisitor(grants)))
     }
 }
 

@@ -73,7 +73,7 @@ pub async fn asset(name: Result<Path<String>, PathRejection>) -> Answer {
 pub async fn reference<F: Face>(State(app): State<Arc<App>>, face: F) -> Answer {
     let notice = match face.reader() {
         Reader::User(_) | Reader::Operator { .. } => Notice::Personal,
-        Reader::Visitor | Reader::TenantVisitor | Reader::StaffVisitor => Notice::Public,
+        Reader::Visitor | Reader::TenantVisitor(_) | Reader::StaffVisitor => Notice::Public,
     };
     show(&app, &face, StatusCode::OK, &notice).await
 }

@@ -7,6 +7,7 @@ mod directory;
 mod drift;
 mod fleet;
 mod inspect;
+mod jobs;
 mod journal;
 mod life;
 mod lifecycle;
@@ -34,6 +35,7 @@ pub use fleet::{
     most_jobs, pending_tenants, rehearse, running_migration, troubled_tenants, verify_files,
 };
 pub use inspect::{View, look};
+pub use jobs::{Round, job_list, run_due_jobs};
 pub use journal::recover;
 pub use life::{
     Exported, tenant_clone, tenant_delete, tenant_export, tenant_purge, tenant_rename, tenant_subdomain,

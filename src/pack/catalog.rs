@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::manifest::Method;
 use super::source::Packs;
@@ -104,6 +105,8 @@ pub struct Action {
     pub function: Ident,
     /// Who may.
     pub permission: String,
+    /// Whether it needs no sign-in.
+    pub public: bool,
     /// Its input, by name.
     pub input: Vec<Input>,
 }
@@ -136,6 +139,8 @@ pub struct Resource {
     pub methods: Vec<Method>,
     /// What of it the service carries out itself, and no statement on the table.
     pub by_service: Vec<Method>,
+    /// What of it needs no sign-in.
+    pub public: Vec<Method>,
     /// Foreign keys whose columns are visible.
     pub references: Vec<Reference>,
     /// Sets of columns, sorted, of which no two rows ever have the same values, not even within a transaction.
@@ -167,6 +172,11 @@ impl Resource {
         let offered = [Method::Create, Method::Update].iter().all(|method| self.methods.contains(method));
         let others = self.columns.iter().any(|column| column.writable && column.name != self.key.name);
         offered && self.maker.is_none() && others && (self.key.kind == Kind::Uuid || self.key.writable)
+    }
+
+    /// An action by its name in URLs. `transfer-ownership` reads better in an address, `transfer_ownership` is a name in SQL.
+    pub fn action(&self, name: &str) -> Option<&Action> {
+        self.actions.get(&name.replace('-', "_"))
     }
 
     /// All functions that callers reach.
@@ -222,8 +232,23 @@ pub struct Report {
     pub signature: String,
     /// Who may.
     pub permission: String,
+    /// Whether it needs no sign-in.
+    pub public: bool,
     /// Its columns.
     pub columns: Vec<Column>,
+}
+
+/// What the service does by itself.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its name.
+    pub name: Ident,
+    /// The pack, which is the module that must be enabled.
+    pub module: String,
+    /// The SQL function `() returns int`.
+    pub function: Ident,
+    /// How often.
+    pub every: Duration,
 }
 
 /// What a violated constraint means to a caller.
@@ -242,6 +267,7 @@ pub struct Catalog {
     pub(super) tables: HashMap<Ident, String>,
     pub(super) reports: HashMap<String, Arc<Report>>,
     pub(super) constraints: HashMap<String, Constraint>,
+    pub(super) jobs: Vec<Job>,
 }
 
 impl Catalog {
@@ -280,6 +306,16 @@ impl Catalog {
     /// What a constraint's name means.
     pub fn constraint(&self, name: &str) -> Option<&Constraint> {
         self.constraints.get(name)
+    }
+
+    /// What the service does by itself.
+    pub fn jobs(&self) -> &[Job] {
+        &self.jobs
+    }
+
+    /// What whoever has not signed in may do: the codes of all that is public, which open nothing else.
+    pub fn guest_permissions(&self) -> BTreeSet<String> {
+        self.packs.iter().flat_map(|pack| pack.manifest.public_permissions()).collect()
     }
 
     /// Every permission code of the packs.

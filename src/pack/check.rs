@@ -24,7 +24,7 @@ pub(super) const INPUT_TYPES: [&str; 8] = ["uuid", "text", "int", "numeric", "bo
 /// The one resource whose rows the service makes and ends itself.
 const SERVED: &str = "api_keys";
 
-const VERBS: [&str; 6] = ["view", "create", "edit", "delete", "report", "export"];
+pub(super) const VERBS: [&str; 6] = ["view", "create", "edit", "delete", "report", "export"];
 
 /// One thing that is wrong with a pack.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -125,6 +125,8 @@ pub fn check(packs: &[Pack]) -> Vec<Complaint> {
         for (name, resource) in &manifest.resource {
             check_resource(name, resource, &mut complain);
         }
+        super::job::check(manifest, &mut complain);
+        super::public::check(packs, manifest, &mut complain);
         let known = permissions_of(packs, pack);
         for (code, role) in &manifest.role {
             for grant in role.grants.iter().filter(|grant| !is_known(grant, &known)) {

@@ -73,6 +73,10 @@ pub fn disable_sql(pack: &Pack, place: &Place) -> Result<String> {
             let _ = writeln!(sql, "revoke execute on function {function}(uuid, jsonb) from {};", place.role);
         }
     }
+    for entry in pack.manifest.job.values() {
+        let function = Ident::new(&*entry.function)?;
+        let _ = writeln!(sql, "revoke execute on function {function}() from {};", place.role);
+    }
     Ok(sql)
 }
 

@@ -42,6 +42,9 @@ pub struct Manifest {
     /// Reports by their name in URLs.
     #[serde(default)]
     pub report: BTreeMap<String, ReportEntry>,
+    /// What the service does by itself, by name.
+    #[serde(default)]
+    pub job: BTreeMap<String, JobEntry>,
     /// Permission codes that nothing else names, with a sentence each.
     #[serde(default)]
     pub permission: BTreeMap<String, String>,
@@ -78,6 +81,9 @@ pub struct ResourceEntry {
     /// Those of them that the service carries out itself: no statement on the table does, and no right to one is given.
     #[serde(default)]
     pub by_service: Vec<Method>,
+    /// Those of list, get and create that need no sign-in, at the tenant's address.
+    #[serde(default)]
+    pub public: Vec<Method>,
     /// Column that names a row in URLs.
     #[serde(default = "id")]
     pub key: String,
@@ -117,6 +123,9 @@ pub enum Method {
 pub struct ActionEntry {
     /// Who may.
     pub permission: String,
+    /// Whether it needs no sign-in, at the tenant's address.
+    #[serde(default)]
+    pub public: bool,
     /// SQL function `(id uuid, input jsonb) returns jsonb`.
     pub function: String,
     /// Fields of the body and their types; `?` marks an optional one.
@@ -148,6 +157,20 @@ pub struct ReportEntry {
     pub parameters: BTreeMap<String, String>,
     /// Who may.
     pub permission: String,
+    /// Whether it needs no sign-in, at the tenant's address.
+    #[serde(default)]
+    pub public: bool,
+}
+
+/// What the service does by itself in every tenant whose module is on.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobEntry {
+    /// SQL function `() returns int` or `bigint`: what it did, as a number. It is run again after a failure, and two runs may
+    /// meet, so it does only what is still to be done.
+    pub function: String,
+    /// How often: `5 minutes`, `1 hour`, `1 day`.
+    pub every: String,
 }
 
 /// A role that every tenant gets with the pack; packs add to roles of the same code.

@@ -3,16 +3,20 @@
 mod catalog;
 mod check;
 mod install;
+mod job;
 mod kept;
 mod lagging;
 mod manifest;
+mod public;
 mod report;
 mod rights;
 mod source;
 mod steps;
 mod template;
 
-pub use catalog::{Action, Catalog, Column, Constraint, Input, Kind, Parameter, Reference, Report, Resource, Verb};
+pub use catalog::{
+    Action, Catalog, Column, Constraint, Input, Job, Kind, Parameter, Reference, Report, Resource, Verb,
+};
 pub use check::{Complaint, check};
 pub use install::{audit_sql, disable_sql, enable_sql, install_sql, offers_digest, offers_sql, schema_sql};
 pub use manifest::{Manifest, Method};

@@ -20,6 +20,7 @@ pub fn report(pack: &Pack, name: &str, entry: &ReportEntry, shape: &Shape) -> Re
             parameters,
             signature: signature.to_owned(),
             permission: entry.permission.clone(),
+            public: entry.public,
             columns: columns.iter().filter_map(|shape| column(shape, false)).collect(),
         })
     };

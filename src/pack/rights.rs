@@ -90,6 +90,9 @@ impl Rights {
                 Some(_) => rights.give(Thing::Function(format!("{relation}({})", report.signature)), "execute"),
             }
         }
+        for job in catalog.jobs().iter().filter(|job| switched_on && job.module == manifest.code) {
+            rights.give(Thing::Function(format!("{}()", job.function.as_str())), "execute");
+        }
         manifest.select.iter().for_each(|view| rights.give(Thing::Relation(view.clone()), "select"));
         manifest.execute.iter().for_each(|signature| rights.give(Thing::Function(signature.clone()), "execute"));
         Ok(rights)

@@ -8,6 +8,7 @@ use tokio_postgres::types::Json;
 
 use super::catalog::{Action, Catalog, Column, Constraint, Input, Kind, Reference, Resource};
 use super::check::{Complaint, did_you_mean, reserved_column};
+use super::job::job;
 use super::manifest::{ActionEntry, MakerEntry, Method, ResourceEntry};
 use super::report::report;
 use super::source::{Pack, Packs};
@@ -164,7 +165,7 @@ pub(super) struct Function {
     pub(super) optional: usize,
     /// Columns of the table that it returns.
     pub(super) columns: Vec<ColumnShape>,
-    result: String,
+    pub(super) result: String,
 }
 
 #[derive(Deserialize)]
@@ -203,6 +204,13 @@ pub(super) fn assemble(packs: Packs, shape: &Shape) -> Result<Catalog, Vec<Compl
         complaints.extend(fleeting.filter_map(|name| relation(pack, "", name, shape).err()));
         complaints.extend(pack.manifest.unaudited.iter().filter_map(|name| unaudited(pack, name, shape).err()));
     }
+    let mut jobs = Vec::new();
+    for (pack, name, entry) in packs.iter().flat_map(|pack| pack.manifest.job.iter().map(move |(n, e)| (pack, n, e))) {
+        match job(pack, name, entry, shape) {
+            Ok(job) => jobs.push(job),
+            Err(complaint) => complaints.push(complaint),
+        }
+    }
     if !complaints.is_empty() {
         return Err(complaints);
     }
@@ -212,7 +220,7 @@ pub(super) fn assemble(packs: Packs, shape: &Shape) -> Result<Catalog, Vec<Compl
     let mut by_name: Vec<&Arc<Resource>> = resources.values().collect();
     by_name.sort_unstable_by(|one, other| other.name.cmp(&one.name));
     let tables = by_name.into_iter().map(|resource| (resource.table.clone(), resource.name.clone())).collect();
-    Ok(Catalog { packs, resources, tables, reports, constraints })
+    Ok(Catalog { packs, resources, tables, reports, constraints, jobs })
 }
 
 pub(super) fn relation<'a>(pack: &Pack, header: &str, name: &str, shape: &'a Shape) -> Result<&'a Relation, Complaint> {
@@ -266,7 +274,7 @@ fn resource(pack: &Pack, name: &str, entry: &ResourceEntry, shape: &Shape) -> Re
     let maker = entry.create.as_ref().map(|maker| {
         let MakerEntry { function, input } = maker.clone();
         let permission = entry.permission(name, "create");
-        let entry = ActionEntry { permission, function, input };
+        let entry = ActionEntry { permission, public: entry.public.contains(&Method::Create), function, input };
         action(pack, &format!("{header}.create"), "create", &entry, shape)
     });
     let maker = maker.transpose().map_err(|complaint| complaints.push(complaint)).unwrap_or_default();
@@ -300,6 +308,7 @@ fn resource(pack: &Pack, name: &str, entry: &ResourceEntry, shape: &Shape) -> Re
         columns,
         methods: entry.methods.clone(),
         by_service: entry.by_service.clone(),
+        public: entry.public.clone(),
         search: idents(&entry.search).unwrap_or_default(),
         scoped: entry.scope.is_some(),
         regex: idents(&entry.regex).unwrap_or_default(),
@@ -360,7 +369,8 @@ fn action(pack: &Pack, header: &str, name: &str, entry: &ActionEntry, shape: &Sh
     });
     let name = Ident::new(name).map_err(|_| complain(format!("`{name}` is not the name of an action")))?;
     let function = Ident::new(&*function.name).map_err(|_| complain("the function needs a plain name".to_owned()))?;
-    Ok(Action { name, function, permission: entry.permission.clone(), input: input.collect() })
+    let (permission, public) = (entry.permission.clone(), entry.public);
+    Ok(Action { name, function, permission, public, input: input.collect() })
 }
 
 pub(super) fn input_kind(name: &str) -> Kind {

@@ -121,3 +121,39 @@ async fn years_classes_and_seats_hold_whatever_is_asked() {
     // Only settings change the school itself.
     assert_eq!(refused(&reception.post("/api/v1/courses", json!({})).await), (403, "forbidden".into()));
 }
+
+#[tokio::test]
+async fn who_leaves_is_transferred_or_an_alumnus_and_who_stays_repeats() {
+    let school = School::open().await;
+    let admin = school.user("admin").await;
+    let (class, tomorrow) = (school.class("7A").await, school.text("select (current_date + 1)::text").await);
+    let mut students = Vec::new();
+    for n in 0..3 {
+        let new = json!({ "admission_no": format!("L{n}"), "first_name": "Lea", "date_of_birth": "2014-02-03" });
+        students.push(made(admin.post("/api/v1/students", new).await));
+    }
+    let act = |student: &str, action: &str, body: serde_json::Value| {
+        let (path, admin) = (format!("/api/v1/students/{student}/actions/{action}"), &admin);
+        async move { admin.post(&path, body).await }
+    };
+    let graduate = json!({ "on_date": tomorrow });
+    let never = act(&students[0], "graduate", graduate.clone()).await;
+    assert_eq!(refused(&never), (409, "never_enrolled".into()));
+    for student in &students {
+        act(student, "admit", json!({ "class_id": class })).await.ok();
+    }
+    assert_eq!(act(&students[0], "graduate", graduate.clone()).await.ok()["state"], "alumni");
+    assert_eq!(refused(&act(&students[0], "graduate", graduate).await), (409, "student_inactive".into()));
+    let moved = json!({ "reason": "Moved", "on_date": tomorrow, "transferred": true });
+    assert_eq!(act(&students[1], "withdraw", moved).await.ok()["state"], "left");
+    let next =
+        "select c.id::text from sch_class c join sch_year y on y.id = c.year_id where y.state = 'planned' limit 1";
+    let first = school.text("select lower(span)::text from sch_year where state = 'planned'").await;
+    let again = json!({ "to_class_id": school.text(next).await, "students": [students[2]], "on_date": first, "retained": true });
+    admin.post(&format!("/api/v1/classes/{class}/actions/promote"), again).await.ok();
+    for (student, outcome) in students.iter().zip(["promoted", "transferred", "retained"]) {
+        let ended =
+            format!("select outcome from sch_enrollment where student_id = '{student}' and class_id = '{class}'");
+        assert_eq!(school.text(&ended).await, outcome);
+    }
+}

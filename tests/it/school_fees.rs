@@ -3,6 +3,10 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::json;
 
 use super::crm_story::made;
@@ -231,4 +235,96 @@ async fn staff_see_the_fees_of_their_campus() {
     let pay = json!({ "student_id": school.student(20).await, "amount": "10", "method": "cash" });
     assert_eq!(refused(&accountant.post("/api/v1/receipts", pay).await), (422, "over_collection".into()));
     assert!(!school.user("admin").await.rows("/api/v1/receipts?select=id").await.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_collected_and_waived_at_a_time_is_no_more_than_is_due() {
+    let school = School::open().await;
+    let (student, due) = owing(&school, "1000").await;
+    let (accountant, principal) = (school.user("accountant").await, school.user("principal").await);
+    let take = |n: usize| {
+        let (accountant, principal) = (&accountant, &principal);
+        let pay = json!({ "student_id": student, "amount": "300", "method": "card", "reference": format!("W{n}") });
+        let waive = json!({ "amount": "300", "kind": "hardship", "reason": "Father out of work" });
+        let path = format!("/api/v1/fees/{due}/actions/waive");
+        async move {
+            if n.is_multiple_of(2) {
+                accountant.post("/api/v1/receipts", pay).await
+            } else {
+                principal.post(&path, waive).await
+            }
+        }
+    };
+    let answers = join_all((0..8).map(take)).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status.is_success()).count(), 3);
+    for answer in answers.iter().filter(|answer| !answer.status.is_success()) {
+        assert!(["over_collection", "over_waived"].contains(&&*refused(answer).1), "{}", answer.text);
+    }
+    assert_eq!(accountant.get(&format!("/api/v1/fees/{due}")).await.ok()["outstanding"], "100.00");
+    books_agree(&school).await;
+}
+
+/// What an office may do with fees; numbers choose among what there is.
+#[derive(Debug, Clone)]
+enum Step {
+    Charge(u32),
+    Collect(u32),
+    Waive(usize, u32),
+    Cancel(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        (1..500_u32).prop_map(Step::Charge),
+        (1..700_u32).prop_map(Step::Collect),
+        (any::<usize>(), 1..300_u32).prop_map(|(at, amount)| Step::Waive(at, amount)),
+        any::<usize>().prop_map(Step::Cancel),
+    ];
+    vec(step, 60)
+}
+
+#[tokio::test]
+async fn whatever_an_office_does_with_fees_the_books_agree() {
+    let school = School::open().await;
+    let (student, due) = owing(&school, "1000").await;
+    let (accountant, principal) = (school.user("accountant").await, school.user("principal").await);
+    let head = school.text("select id::text from sch_fee_head where code = 'ACT'").await;
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    let (mut dues, mut receipts, mut done) = (vec![due], Vec::new(), [0; 4]);
+    for step in steps().new_tree(&mut runner).unwrap().current() {
+        let (kind, answer) = match &step {
+            Step::Charge(amount) => {
+                let body = json!({ "student_id": student, "head_id": head, "amount": amount, "note": "Trip" });
+                (0, accountant.post("/api/v1/fees", body).await)
+            }
+            Step::Collect(amount) => {
+                let body = json!({ "student_id": student, "amount": amount, "method": "cash" });
+                (1, accountant.post("/api/v1/receipts", body).await)
+            }
+            Step::Waive(at, amount) => {
+                let body = json!({ "amount": amount, "kind": "hardship", "reason": "Lost work" });
+                (2, principal.post(&format!("/api/v1/fees/{}/actions/waive", dues[at % dues.len()]), body).await)
+            }
+            Step::Cancel(at) => {
+                let Some(receipt) = receipts.get(at % receipts.len().max(1)) else { continue };
+                let path = format!("/api/v1/receipts/{receipt}/actions/cancel");
+                (3, accountant.post(&path, json!({ "reason": "Mistake" })).await)
+            }
+        };
+        if !answer.status.is_success() {
+            let (status, code) = refused(&answer);
+            let clear = ["over_collection", "over_waived", "already_cancelled"].contains(&&*code);
+            assert!(clear && status < 500, "{step:?}: {}", answer.text);
+            continue;
+        }
+        done[kind] += 1;
+        match step {
+            Step::Charge(_) => dues.push(made(answer)),
+            Step::Collect(_) => receipts.push(made(answer)),
+            Step::Waive(..) | Step::Cancel(_) => {}
+        }
+    }
+    assert!(done.iter().all(|&times| times > 2), "{done:?}");
+    books_agree(&school).await;
 }

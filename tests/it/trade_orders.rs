@@ -198,3 +198,41 @@ async fn who_picks_sees_what_there_is_to_pick_and_no_costs() {
         assert_eq!(picker.rows(&format!("/api/v1/{resource}")).await, Vec::<Value>::new(), "{resource}");
     }
 }
+
+#[tokio::test]
+async fn what_was_shipped_is_invoiced_once() {
+    let company = Company::with_stock().await;
+    let (owner, staff) = (company.user("owner").await, company.world.staff().await);
+    let (product, _) = stocked(&company, &owner, "BILLED", 10).await;
+    let order = order(&company, &owner, &product, 4).await;
+    act(&owner, "orders", &order, "confirm", json!({})).await.ok();
+    let place = company.id("sys_location", "code", "BLR").await;
+    let shipment = made(owner.post("/api/v1/shipments", json!({ "order_id": order, "location_id": place })).await);
+    let pick = reservations(&owner, &order).await[0]["id"].as_str().unwrap().to_owned();
+    let customer = company.text("select id from com_party where is_customer order by code limit 1").await;
+    let named = json!({ "party_id": customer });
+    refuses(&act(&owner, "shipments", &shipment, "invoice", named.clone()).await, 409, "wrong_state");
+    act(&owner, "reservations", &pick, "pick", json!({ "shipment_id": shipment, "qty": 3 })).await.ok();
+    act(&owner, "shipments", &shipment, "pack", json!({ "weight_g": 900 })).await.ok();
+    act(&owner, "shipments", &shipment, "ship", json!({ "carrier": "Post" })).await.ok();
+    refuses(&act(&owner, "shipments", &shipment, "invoice", named.clone()).await, 409, "module_not_enabled");
+    let tenant = company.world.tenant_id("testcompany").await;
+    staff.put(&format!("/api/v1/tenants/{tenant}/modules/sales")).await.ok();
+    let owner = company.user("owner").await;
+    refuses(&act(&owner, "shipments", &shipment, "invoice", json!({})).await, 422, "party_required");
+    let (one, other) = (
+        act(&owner, "shipments", &shipment, "invoice", named.clone()),
+        act(&owner, "shipments", &shipment, "invoice", named),
+    );
+    let (one, other) = tokio::join!(one, other);
+    let (done, refusal) = if one.status.is_success() { (one, other) } else { (other, one) };
+    let invoice = done.ok()["invoice_id"].as_str().unwrap().to_owned();
+    refuses(&refusal, 409, "already_invoiced");
+    let lines = owner.rows(&format!("/api/v1/invoice_lines?invoice_id=eq.{invoice}&select=qty")).await;
+    assert_eq!((lines.len(), &lines[0]["qty"]), (1, &json!("3.000")));
+    let counted = format!("select qty_invoiced from oms_order_line where order_id = '{order}'");
+    assert_eq!(company.text(&counted).await, "3.000");
+    company.still_adds_up().await;
+    let closed = act(&owner, "locations", &place, "deactivate", json!({})).await;
+    refuses(&closed, 409, "has_stock");
+}

@@ -147,3 +147,30 @@ async fn a_contact_with_a_won_deal_becomes_a_customer() {
     assert!(!owner.rows(&deal).await.is_empty());
     refuses(&convert().await, 409, "already_customer");
 }
+
+#[tokio::test]
+async fn a_vendor_is_held_released_and_put_aside_when_nothing_is_owed() {
+    let company = Company::with_books().await;
+    let owner = company.user("owner").await;
+    let vendor = made(owner.post("/api/v1/vendors", json!({ "code": "V-TEST", "name": "Test" })).await);
+    for (action, state) in [("hold", "on_hold"), ("release", "active"), ("hold", "on_hold")] {
+        assert_eq!(act(&owner, "vendors", &vendor, action, json!({})).await.ok()["state"], state);
+    }
+    refuses(&act(&owner, "vendors", &vendor, "hold", json!({})).await, 409, "wrong_state");
+    let owed = format!(
+        "set session_replication_role = replica;
+         insert into com_open_item (ledger, side, party_id, location_id, doc_type, doc_id, number, doc_date, due_date, currency, amount)
+         select 'payable', 'due', '{vendor}', location_id, 'test', '{vendor}', 'T-1', current_date, current_date, currency, 5
+         from com_open_item limit 1;
+         set session_replication_role = origin"
+    );
+    company.db.batch_execute(&owed).await.unwrap();
+    refuses(&act(&owner, "vendors", &vendor, "archive", json!({})).await, 409, "open_items");
+    let paid = format!(
+        "set session_replication_role = replica; delete from com_open_item where party_id = '{vendor}'; set session_replication_role = origin"
+    );
+    company.db.batch_execute(&paid).await.unwrap();
+    assert_eq!(act(&owner, "vendors", &vendor, "archive", json!({})).await.ok()["state"], "archived");
+    let customer = company.text("select id from com_party where not is_vendor limit 1").await;
+    assert_eq!(act(&owner, "vendors", &customer, "hold", json!({})).await.status, 404);
+}

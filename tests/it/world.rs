@@ -115,6 +115,9 @@ pub fn config(database_url: &str, key: &str, instance: &str) -> Config {
         .with("limits.tenant_per_minute", 0)
         .with("limits.key_per_minute", 0)
         .with("limits.sign_in_per_minute", 0)
+        .with("limits.guest_per_minute", 0)
+        .with("limits.guests_per_minute", 0)
+        .with("jobs.look_every_seconds", 0)
         .with("signup.at_once", 1000)
         .with("signup.hourly", 1000)
         .with("signup.hourly_per_address", 1000)
@@ -234,6 +237,7 @@ impl World {
             ("INSULA_ENCRYPTION_KEY", shared().key.clone()),
             ("INSULA_HTTP_LISTEN", "127.0.0.1:0".to_owned()),
             ("INSULA_HTTP_OPS_LISTEN", "127.0.0.1:0".to_owned()),
+            ("INSULA_JOBS_LOOK_EVERY_SECONDS", "0".to_owned()),
         ]
     }
 }

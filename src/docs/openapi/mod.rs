@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 use self::components::Components;
 use self::operation::Operation;
 use super::problems::Problems;
-use super::reader::Reader;
+use super::reader::{Grants, Reader};
 use crate::pack::Catalog;
 
 /// A route: method in capitals and path template.
@@ -101,16 +101,25 @@ fn describe(world: &World<'_>, reader: &Reader, endpoint: &Endpoint, components:
             if let Some(operation) = roles::describe(grants, endpoint) {
                 return vec![Placed::new(endpoint, endpoint.path.to_owned(), operation)];
             }
-            let resources = resources::describe(world.catalog, grants, endpoint, components);
-            let reports = reports::describe(world.catalog, grants, endpoint, components);
-            resources.into_iter().chain(reports).collect()
+            of_packs(world, grants, endpoint, components)
+        }
+        Reader::TenantVisitor(grants) if !endpoint.path.ends_with("/schema") => {
+            let public = of_packs(world, grants, endpoint, components).into_iter();
+            public.map(|placed| Placed { operation: placed.operation.for_anybody(), ..placed }).collect()
         }
         Reader::Operator(role) => operators::describe(*role, endpoint)
             .map(|operation| Placed::new(endpoint, endpoint.path.to_owned(), operation))
             .into_iter()
             .collect(),
-        Reader::Visitor | Reader::TenantVisitor | Reader::StaffVisitor => Vec::new(),
+        Reader::Visitor | Reader::TenantVisitor(_) | Reader::StaffVisitor => Vec::new(),
     }
+}
+
+/// What packs offer.
+fn of_packs(world: &World<'_>, grants: &Grants, endpoint: &Endpoint, components: &mut Components) -> Vec<Placed> {
+    let resources = resources::describe(world.catalog, grants, endpoint, components);
+    let reports = reports::describe(world.catalog, grants, endpoint, components);
+    resources.into_iter().chain(reports).collect()
 }
 
 /// Names of what a document refers to: `#/components/<group>/<name>`.

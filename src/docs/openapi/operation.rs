@@ -46,6 +46,21 @@ impl Operation {
         Self { public: true, problems: ALWAYS.to_vec(), ..Self::new(tag, id, summary) }
     }
 
+    /// The same where no token is needed. Answers that need one are left out: other formats, and answers that are kept.
+    pub fn for_anybody(mut self) -> Self {
+        self.public = true;
+        for name in ["Idempotency-Key", "format"] {
+            let unwanted = parameter(name);
+            self.parameters.retain(|parameter| *parameter != unwanted);
+        }
+        for answer in self.answers.values_mut() {
+            if let Some(kinds) = answer["content"].as_object_mut() {
+                kinds.retain(|kind, _| kind == "application/json");
+            }
+        }
+        self
+    }
+
     /// More than the summary says.
     pub fn about(mut self, text: impl Into<String>) -> Self {
         self.description = Some(text.into());

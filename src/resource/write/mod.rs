@@ -240,8 +240,9 @@ impl Part {
         Reply { version: row.version, location, ..Reply::new(status, body) }
     }
 
+    /// What a public action answers with, whoever has not signed in sees; the rows that he sees are in PostgreSQL's hands.
     fn may_be_seen(&self, right: &Right) -> bool {
-        right.also(self.resource.permission(Verb::View), &self.resource.module).is_ok()
+        right.is_guest() || right.also(self.resource.permission(Verb::View), &self.resource.module).is_ok()
     }
 
     /// Whether a row that was not found may be there in another version.

@@ -44,6 +44,7 @@ fn deals() -> Resource {
         columns,
         methods: vec![Method::Create, Method::Update],
         by_service: Vec::new(),
+        public: Vec::new(),
         references: Vec::new(),
         unique: Vec::new(),
         if_match_required: false,
@@ -130,7 +131,7 @@ fn a_row_is_made_or_replaced() {
 #[test]
 fn an_action_is_a_call_and_a_look_at_the_row() {
     let (name, function) = (Ident::new("move").unwrap(), Ident::new("crm_deal_move").unwrap());
-    let action = Action { name, function, permission: "deals.move".into(), input: Vec::new() };
+    let action = Action { name, function, permission: "deals.move".into(), public: false, input: Vec::new() };
     assert_snapshot!("action", shown(&about(None).act(key(), &action, &Map::new()).unwrap()));
     let versioned = about(Some("\"v3\"")).act(key(), &action, &Map::new()).unwrap();
     assert!(versioned.one_moment);
