@@ -100,14 +100,25 @@ impl Folder {
         let mut initdb = self.command(binaries, "initdb");
         initdb.arg("-D").arg(&new).arg("--pwfile").arg(self.beside("password"));
         initdb.args(["--username", SUPERUSER, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"]);
-        initdb.arg("--no-instructions");
-        if !durable {
-            initdb.arg("--no-sync");
-        }
+        initdb.args(["--no-instructions", "--no-sync"]);
         run(initdb).await?;
         fs::rename(&new, &self.data).map_err(Error::internal)?;
-        let parent = self.data.parent().unwrap_or(Path::new("/"));
-        if durable { File::open(parent).and_then(|parent| parent.sync_all()).map_err(Error::internal) } else { Ok(()) }
+        if durable {
+            self.write_out(binaries);
+        }
+        Ok(())
+    }
+
+    /// Writes the new folder to the disk while the server starts, since that takes as long as making it. A machine that
+    /// loses its power in those seconds loses a server in which nothing was.
+    fn write_out(&self, binaries: &Binaries) {
+        let mut sync = self.command(binaries, "initdb");
+        sync.args(["--sync-only", "-D"]).arg(&self.data);
+        tokio::spawn(async move {
+            if let Err(error) = run(sync).await {
+                tracing::warn!("the new data folder may not be on the disk yet: {error}");
+            }
+        });
     }
 
     /// Removes the data and what stands beside it, except for the lock that we hold.
