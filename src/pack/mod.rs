@@ -5,6 +5,7 @@ mod check;
 mod install;
 mod job;
 mod kept;
+mod kind;
 mod lagging;
 mod manifest;
 mod public;

@@ -2,9 +2,10 @@
 
 use super::catalog::{Kind, Parameter, Report};
 use super::check::{Complaint, INPUT_TYPES, did_you_mean};
+use super::kind::input_kind;
 use super::manifest::ReportEntry;
 use super::source::Pack;
-use super::template::{ColumnShape, Function, Shape, column, input_kind, relation};
+use super::template::{ColumnShape, Function, Shape, column, relation};
 use crate::ident::Ident;
 
 /// A report as PostgreSQL knows it.

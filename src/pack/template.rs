@@ -6,9 +6,10 @@ use std::sync::Arc;
 use serde::Deserialize;
 use tokio_postgres::types::Json;
 
-use super::catalog::{Action, Catalog, Column, Constraint, Input, Kind, Reference, Resource};
+use super::catalog::{Action, Catalog, Column, Constraint, Input, Reference, Resource};
 use super::check::{Complaint, did_you_mean, reserved_column};
 use super::job::job;
+use super::kind::{column_kind, input_kind};
 use super::manifest::{ActionEntry, MakerEntry, Method, ResourceEntry};
 use super::report::report;
 use super::source::{Pack, Packs};
@@ -373,40 +374,10 @@ fn action(pack: &Pack, header: &str, name: &str, entry: &ActionEntry, shape: &Sh
     Ok(Action { name, function, permission, public, input: input.collect() })
 }
 
-pub(super) fn input_kind(name: &str) -> Kind {
-    match name {
-        "uuid" => Kind::Uuid,
-        "int" => Kind::Integer,
-        "numeric" => Kind::Numeric,
-        "bool" => Kind::Boolean,
-        "date" => Kind::Date,
-        "timestamptz" => Kind::Timestamp,
-        "jsonb" => Kind::Json,
-        _ => Kind::Text,
-    }
-}
-
 pub(super) fn column(shape: &ColumnShape, writable: bool) -> Option<Column> {
-    let bare = shape.r#type.split('(').next().unwrap_or_default();
-    let kind = match (shape.category.as_str(), bare) {
-        ("A", _) => Kind::Array,
-        (_, "uuid") => Kind::Uuid,
-        (_, "smallint" | "integer" | "bigint") => Kind::Integer,
-        (_, "numeric") => Kind::Numeric,
-        (_, "boolean") => Kind::Boolean,
-        (_, "date") => Kind::Date,
-        (_, "timestamp with time zone") => Kind::Timestamp,
-        (_, "json" | "jsonb") => Kind::Json,
-        (_, "daterange") => Kind::DateRange,
-        (_, "int4range") => Kind::IntegerRange,
-        (_, "numrange") => Kind::NumericRange,
-        (_, "time without time zone") => Kind::Time,
-        ("S", _) => Kind::Text,
-        _ => Kind::Other,
-    };
     Some(Column {
         name: Ident::new(&*shape.name).ok()?,
-        kind,
+        kind: column_kind(&shape.category, &shape.r#type),
         sql_type: shape.r#type.clone(),
         required: shape.required,
         defaulted: shape.defaulted,
