@@ -244,7 +244,7 @@ async fn sweep(app: Arc<App>) {
 /// Saves tenants when it is time, where a folder for it is set.
 async fn save_tenants(app: Arc<App>) {
     let mut tick = tokio::time::interval(SWEEP_EVERY);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tick.tick().await;
     loop {
         tokio::select! {

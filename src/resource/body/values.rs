@@ -204,10 +204,9 @@ fn is_time(text: &str) -> bool {
 fn range<T: PartialOrd>(text: &str, bound: impl Fn(&str) -> Option<T>) -> Option<String> {
     let inside = text.strip_prefix(['[', '('])?.strip_suffix([']', ')'])?;
     let (lower, upper) = inside.split_once(',')?;
-    if !lower.is_empty() && !upper.is_empty() {
-        (bound(lower)? <= bound(upper)?).then_some(())?;
-    }
-    [lower, upper].into_iter().all(|end| end.is_empty() || bound(end).is_some()).then(|| text.to_owned())
+    let end = |text: &str| if text.is_empty() { Some(None) } else { bound(text).map(Some) };
+    let (lower, upper) = (end(lower)?, end(upper)?);
+    lower.zip(upper).is_none_or(|(lower, upper)| lower <= upper).then(|| text.to_owned())
 }
 
 /// A moment of the years 1 to 9999 in the one form that PostgreSQL reads alike.
