@@ -20,8 +20,8 @@ use crate::docs::Documents;
 use crate::error::{Error, Result};
 use crate::mail::Mailer;
 use crate::ops::{
-    Event, Leader, Pace, Platform, Selection, migrate_fleet, pending_tenants, recover, run_due_jobs, scheduled_backups,
-    tidy,
+    Event, Leader, Pace, Platform, Selection, migrate_fleet, pending_tenants, recover, restock, run_due_jobs,
+    scheduled_backups, tidy,
 };
 use crate::pack::{Packs, load_catalog};
 use crate::resource::Engine;
@@ -29,6 +29,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::tenant::Tenants;
 
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+const RESTOCK_EVERY: Duration = Duration::from_secs(5);
 const ANCHOR_EVERY: Duration = Duration::from_secs(300);
 
 static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::default);
@@ -169,6 +170,7 @@ impl App {
         tokio::spawn(sweep(app.clone()));
         tokio::spawn(anchor_audits(app.clone()));
         tokio::spawn(save_tenants(app.clone()));
+        tokio::spawn(keep_schemas_ready(app.clone()));
         tokio::spawn(work_off_jobs(app.clone()));
         tokio::spawn(app.post.clone().deliver(app.stop.clone()));
         app.clone().follow_news().await;
@@ -253,6 +255,26 @@ async fn save_tenants(app: Arc<App>) {
                 Ok(lines) => lines.iter().for_each(|line| tracing::info!("backups: {line}")),
                 Err(error) => tracing::warn!(context = error.private_context(), "no backups are made: {error}"),
             },
+        }
+    }
+}
+
+/// Makes schemas in advance, where they are wanted.
+async fn keep_schemas_ready(app: Arc<App>) {
+    let number = app.config.tenants.ready_schemas;
+    if number == 0 {
+        return;
+    }
+    let mut tick = tokio::time::interval(RESTOCK_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = app.stop.cancelled() => return,
+            () = app.draining.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        if let Err(error) = restock(&app.platform, number, &app.config.signup.plan).await {
+            tracing::warn!(context = error.private_context(), "no schemas are made in advance: {error}");
         }
     }
 }

@@ -98,7 +98,7 @@ section!(/// `[mail]`
 section!(/// `[signup]`
     Signup { mode: SignupMode, plan: String, trial_days: u16, at_once: usize, hourly: usize, hourly_per_address: usize });
 section!(/// `[tenants]`
-    Tenants { redirect_days: u32, grace_days: u32, shelf_days: u32 });
+    Tenants { redirect_days: u32, grace_days: u32, shelf_days: u32, ready_schemas: u32 });
 section!(/// `[backup]`
     Backup { encrypt: bool, folder: String, every_hours: u32, keep_days: u32 });
 section!(/// `[limits]`
@@ -304,6 +304,9 @@ impl Config {
         if self.tenants.shelf_days > 3660 {
             return bad("tenants.shelf_days", "must be at most 3660");
         }
+        if self.tenants.ready_schemas > 100 {
+            return bad("tenants.ready_schemas", "must be at most 100");
+        }
         if !(1..=8760).contains(&self.backup.every_hours) {
             return bad("backup.every_hours", "must be from 1 to 8760");
         }
@@ -361,6 +364,7 @@ mod tests {
             ("tenants.redirect_days", "91", "90"),
             ("tenants.grace_days", "3661", "3660"),
             ("tenants.shelf_days", "3661", "0"),
+            ("tenants.ready_schemas", "101", "0"),
             ("jobs.look_every_seconds", "3601", "0"),
             ("http.trusted_proxies", "10.0.0.0/8, proxy", "10.0.0.0/8, ::1,192.0.2.7"),
         ] {

@@ -16,6 +16,7 @@ mod operators;
 mod people;
 mod provision;
 mod reach;
+mod ready;
 mod reset;
 mod seed;
 
@@ -49,6 +50,7 @@ pub use operators::{
 pub use people::{user_email, user_set_password};
 pub use provision::{NewTenant, Owner, Provisioned, Term, tenant_check, tenant_create};
 pub use reach::{Reach, try_connections, try_isolation};
+pub use ready::restock;
 pub use reset::{Doomed, destroy, find_doomed};
 pub use seed::{Seed, seed_fleet};
 

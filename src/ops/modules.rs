@@ -45,7 +45,7 @@ pub(super) async fn unknown_plan(platform: &Platform, plan: &str) -> Result<Erro
 
 /// The packs of modules with everything they require, in order. A module whose pack this binary does not carry is
 /// sold but has nothing to install yet.
-pub(super) fn packs_for<'a>(catalog: &'a Catalog, modules: impl Iterator<Item = &'a str>) -> Vec<&'a Pack> {
+pub(super) fn packs_for<'a, 'm>(catalog: &'a Catalog, modules: impl Iterator<Item = &'m str>) -> Vec<&'a Pack> {
     let wanted: Vec<&str> = modules.flat_map(|code| catalog.packs().with_requirements(code)).map(code_of).collect();
     catalog.packs().iter().filter(|pack| wanted.contains(&code_of(pack))).collect()
 }

@@ -1,5 +1,7 @@
 //! A tenant comes into being: reserve → build → activate.
 //!
+//! A schema of the plan that was made in advance is taken over instead, in one transaction.
+//!
 //! Each step is one transaction. `reserve` takes the name and counts the tenant into a bucket; `build` makes role,
 //! schema, packs and owner; `activate` makes it routable. Abandoned before `build` was done, it is undone; after, it
 //! is finished.
@@ -10,12 +12,12 @@ use std::time::SystemTime;
 use uuid::Uuid;
 
 use super::journal::{Operation, conclude};
-use super::{Platform, modules};
+use super::{Platform, modules, ready};
 use crate::auth::{is_email, new_owner_sql};
 use crate::db::{By, Failure, Place, Transaction, choose_bucket};
 use crate::error::{Error, Result};
 use crate::ident::{Ident, Subdomain};
-use crate::pack::{audit_sql, install_sql, schema_sql};
+use crate::pack::{Pack, schema_sql};
 use crate::tenant::place_of;
 
 pub(super) const KIND: &str = "tenant.create";
@@ -83,13 +85,60 @@ pub async fn tenant_create(platform: &Platform, new: NewTenant) -> Result<Provis
 }
 
 async fn create(platform: &Platform, new: &NewTenant) -> Result<Provisioned> {
+    let place = match take_over(platform, new).await? {
+        Some(place) => place,
+        None => create_anew(platform, new).await?,
+    };
+    Ok(Provisioned { id: place.tenant, subdomain: new.subdomain.as_str().to_owned(), place: Arc::new(place) })
+}
+
+async fn create_anew(platform: &Platform, new: &NewTenant) -> Result<Place> {
     let operation = Operation::start(platform).await?;
     let (mut operation, place) = reserve(platform, operation, new).await?;
     operation.step("build").await?;
     let mut operation = build(platform, operation, new, &place).await?;
     operation.step("activate").await?;
     activate(operation, place.tenant, &new.by).await?;
-    Ok(Provisioned { id: place.tenant, subdomain: new.subdomain.as_str().to_owned(), place: Arc::new(place) })
+    Ok(place)
+}
+
+/// Moves the tenant into a schema that was made in advance, if there is one for its plan. That is one transaction: it
+/// leaves nothing to settle.
+async fn take_over(platform: &Platform, new: &NewTenant) -> Result<Option<Place>> {
+    let mut tx = platform.database.control().await?.begin_by(&new.by).await?;
+    let modules = modules::of_plan(&mut tx, &new.plan).await?;
+    let packs = modules::packs_for(&platform.catalog, modules.iter().map(String::as_str));
+    let Some(ready) = ready::claim(platform, &mut tx, &new.plan, &packs).await? else {
+        tx.rollback().await?;
+        return Ok(None);
+    };
+    match move_in(platform, &mut tx, new, &ready, &packs).await {
+        Ok(place) => {
+            tx.commit().await?;
+            Ok(Some(place))
+        }
+        Err(cause) => {
+            tx.rollback().await?;
+            Err(cause)
+        }
+    }
+}
+
+async fn move_in(
+    platform: &Platform,
+    tx: &mut Transaction,
+    new: &NewTenant,
+    ready: &Place,
+    packs: &[&Pack],
+) -> Result<Place> {
+    let place = register(platform, tx, new, Some(ready)).await?;
+    let sql = format!("{}{}{}", ready::move_in_sql(ready, &place), owner_sql(&new.owner), modules::LEAVE_SEAT);
+    tx.batch(&sql).await.map_err(refused_owner)?;
+    modules::record_versions(tx, place.tenant, packs).await?;
+    let id = Uuid::now_v7();
+    Operation::record(id, tx, KIND, place.tenant, new.subdomain.as_str(), &new.by.name).await?;
+    open(tx, id, place.tenant).await?;
+    Ok(place)
 }
 
 /// Refuses a name or owner that no tenant can have, with every field that is at fault.
@@ -115,38 +164,43 @@ pub fn tenant_check(name: &str, owner: &Owner) -> Result<()> {
 pub(super) async fn reserve(platform: &Platform, operation: Operation, new: &NewTenant) -> Result<(Operation, Place)> {
     let id = operation.id;
     let mut tx = operation.control.begin_by(&new.by).await?;
-    let quarantined =
-        "select from public.reserved_subdomains where subdomain = $1 and (until is null or until > now())";
-    if tx.query_opt(quarantined, &[&new.subdomain.as_str()]).await?.is_some() {
-        end(tx, id).await?;
-        return Err(name_refused(&new.subdomain, "is reserved"));
-    }
-    let modules = modules::of_plan(&mut tx, &new.plan).await?;
-    if modules.is_empty() {
+    if modules::of_plan(&mut tx, &new.plan).await?.is_empty() {
         end(tx, id).await?;
         return Err(modules::unknown_plan(platform, &new.plan).await?);
     }
-    let (bucket, owner) = choose_bucket(&platform.database, &mut tx).await?;
-    let tenant = Uuid::now_v7();
-    let name = name_in_database(&mut tx, &new.subdomain, tenant).await?;
+    match register(platform, &mut tx, new, None).await {
+        Ok(place) => {
+            Operation::record(id, &mut tx, KIND, place.tenant, new.subdomain.as_str(), &new.by.name).await?;
+            Ok((Operation { id, control: tx.commit_and_keep().await? }, place))
+        }
+        Err(cause) => {
+            end(tx, id).await?;
+            Err(cause)
+        }
+    }
+}
+
+/// Writes the tenant down with its subscription: in the place of a ready schema, or in a bucket that has room.
+async fn register(platform: &Platform, tx: &mut Transaction, new: &NewTenant, ready: Option<&Place>) -> Result<Place> {
+    let quarantined =
+        "select from public.reserved_subdomains where subdomain = $1 and (until is null or until > now())";
+    if tx.query_opt(quarantined, &[&new.subdomain.as_str()]).await?.is_some() {
+        return Err(name_refused(&new.subdomain, "is reserved"));
+    }
+    let (tenant, (bucket, owner)) = match ready {
+        Some(ready) => (ready.tenant, (ready.bucket, ready.owner.clone())),
+        None => (Uuid::now_v7(), choose_bucket(&platform.database, tx).await?),
+    };
+    let name = name_in_database(tx, &new.subdomain, tenant).await?;
     let schema = format!("tenant_{name}");
     let role = format!("{}_t_{name}", platform.database.instance().as_str());
     let sql = "insert into public.tenants (id, subdomain, name, schema_name, role_name, bucket_id)
         values ($1, $2, $3, $4, $5, $6) returning timezone";
     let inserted =
         tx.query(sql, &[&tenant, &new.subdomain.as_str(), &new.name.trim(), &schema, &role, &bucket.0]).await;
-    let timezone: String = match inserted {
-        Ok(rows) => rows[0].get(0),
-        Err(failure) => {
-            end(tx, id).await?;
-            return Err(name_taken(&new.subdomain, failure));
-        }
-    };
-    subscribe(&mut tx, tenant, new).await?;
-    Operation::record(id, &mut tx, KIND, tenant, new.subdomain.as_str(), &new.by.name).await?;
-    let control = tx.commit_and_keep().await?;
-    let place = place_of(tenant, schema, role, bucket, owner.as_str().to_owned(), &timezone)?;
-    Ok((Operation { id, control }, place))
+    let rows = inserted.map_err(|failure| name_taken(&new.subdomain, failure))?;
+    subscribe(tx, tenant, new).await?;
+    place_of(tenant, schema, role, bucket, owner.as_str().to_owned(), rows[0].get(0))
 }
 
 /// What schema and role are called after: the subdomain, with a mark where a tenant that was renamed still has that.
@@ -211,17 +265,15 @@ async fn build_in(platform: &Platform, tx: &mut Transaction, new: &NewTenant, pl
     let modules = modules::of_plan(tx, &new.plan).await?;
     let packs = modules::packs_for(&platform.catalog, modules.iter().map(String::as_str));
     let login = Ident::new(format!("{}_b{}", platform.database.instance().as_str(), place.bucket.0))?;
-    let mut sql = schema_sql(place, &login);
-    sql.push_str(&modules::seat_sql(place));
-    for pack in &packs {
-        sql.push_str(&install_sql(&platform.catalog, pack, place)?);
-    }
-    sql.push_str(&audit_sql(&platform.catalog, place));
-    let Owner { email, first_name, last_name, password_hash } = &new.owner;
-    sql.push_str(&new_owner_sql(email, first_name.trim(), last_name.trim(), "owner", password_hash.as_deref()));
-    sql.push_str(modules::LEAVE_SEAT);
+    let furnish = ready::furnish_sql(platform, &packs, place)?;
+    let sql = format!("{}{furnish}{}{}", schema_sql(place, &login), owner_sql(&new.owner), modules::LEAVE_SEAT);
     tx.batch(&sql).await.map_err(refused_owner)?;
     Ok(modules::record_versions(tx, place.tenant, &packs).await?)
+}
+
+fn owner_sql(owner: &Owner) -> String {
+    let Owner { email, first_name, last_name, password_hash } = owner;
+    new_owner_sql(email, first_name.trim(), last_name.trim(), "owner", password_hash.as_deref())
 }
 
 fn refused_owner(failure: Failure) -> Error {
@@ -236,11 +288,16 @@ fn refused_owner(failure: Failure) -> Error {
 pub(super) async fn activate(operation: Operation, tenant: Uuid, by: &By) -> Result<()> {
     let id = operation.id;
     let mut tx = operation.control.begin_by(by).await?;
-    tx.execute("update public.tenants set state = 'active' where id = $1 and state = 'provisioning'", &[&tenant])
-        .await?;
-    conclude(&mut tx, id, "succeeded", None).await?;
+    open(&mut tx, id, tenant).await?;
     let control = tx.commit_and_keep().await?;
     Operation { id, control }.end().await
+}
+
+/// From now on it is routable.
+async fn open(tx: &mut Transaction, operation: Uuid, tenant: Uuid) -> Result<(), Failure> {
+    let sql = "update public.tenants set state = 'active' where id = $1 and state = 'provisioning'";
+    tx.execute(sql, &[&tenant]).await?;
+    conclude(tx, operation, "succeeded", None).await
 }
 
 /// Finishes an abandoned creation when everything was built, else undoes it.

@@ -7,8 +7,9 @@ use crate::ident::Ident;
 /// What a reset would destroy.
 #[derive(Debug, Clone)]
 pub struct Doomed {
-    /// Subdomain, schema and role of each tenant, in whatever state.
-    tenants: Vec<(String, Ident, Ident)>,
+    /// What it is called, schema and role: of each tenant, in whatever state, and of what was made in advance.
+    schemas: Vec<(String, Ident, Ident)>,
+    tenants: usize,
     /// Logins and owners of buckets.
     roles: Vec<Ident>,
     /// Whether the database belongs to a demo and serves no customers.
@@ -20,7 +21,7 @@ pub struct Doomed {
 impl Doomed {
     /// How many tenants there are.
     pub fn tenants(&self) -> usize {
-        self.tenants.len()
+        self.tenants
     }
 }
 
@@ -33,23 +34,30 @@ pub async fn find_doomed(database: &Database) -> Result<Option<Doomed>> {
         return Ok(None);
     }
     let ident = |name: String| Ident::new(name);
-    let rows = control.query("select subdomain, schema_name, role_name from public.tenants order by 1", &[]).await?;
-    let tenants = rows.iter().map(|row| Ok((row.get(0), ident(row.get(1))?, ident(row.get(2))?)));
-    let tenants = tenants.collect::<Result<Vec<_>>>()?;
+    let mut rows =
+        control.query("select subdomain, schema_name, role_name from public.tenants order by 1", &[]).await?;
+    let tenants = rows.len();
+    let makes_in_advance = "select where to_regclass('public.ready_schemas') is not null";
+    if control.query_opt(makes_in_advance, &[]).await?.is_some() {
+        let sql = "select schema_name, schema_name, role_name from public.ready_schemas order by 1";
+        rows.extend(control.query(sql, &[]).await?);
+    }
+    let schemas = rows.iter().map(|row| Ok((row.get(0), ident(row.get(1))?, ident(row.get(2))?)));
+    let schemas = schemas.collect::<Result<Vec<_>>>()?;
     let sql = "select login_role from public.buckets union all select owner_role from public.buckets";
     let roles = control.query(sql, &[]).await?.iter().map(|row| ident(row.get(0))).collect::<Result<Vec<_>>>()?;
     let names: Vec<&str> = roles.iter().map(Ident::as_str).collect();
     let sql = "select count(*) from pg_stat_activity
         where datname = current_database() and pid <> pg_backend_pid() and (usename = current_user or usename = any ($1))";
     let sessions = control.query(sql, &[&names]).await?[0].get(0);
-    Ok(Some(Doomed { tenants, roles, is_demo, sessions }))
+    Ok(Some(Doomed { schemas, tenants, roles, is_demo, sessions }))
 }
 
-/// Destroys it: tenant by tenant, each in a transaction, then roles of buckets and the registry in one. Until that has
+/// Destroys it: schema by schema, each in a transaction, then roles of buckets and the registry in one. Until that has
 /// happened the registry still names everything, so that a reset which was cut short is done by running it again.
 pub async fn destroy(database: &Database, doomed: &Doomed, mut tell: impl FnMut(&str)) -> Result<()> {
-    for (subdomain, schema, role) in &doomed.tenants {
-        tell(subdomain);
+    for (name, schema, role) in &doomed.schemas {
+        tell(name);
         let mut tx = begin(database).await?;
         tx.batch(&format!("drop schema if exists {schema} cascade")).await?;
         drop_role(&mut tx, role).await?;

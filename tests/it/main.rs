@@ -69,6 +69,7 @@ mod proxy;
 mod rate_limits;
 mod reading;
 mod reading_properties;
+mod ready_schemas;
 mod replacing;
 mod report_parameters;
 mod resolution;

@@ -118,6 +118,7 @@ pub fn config(database_url: &str, key: &str, instance: &str) -> Config {
         .with("limits.guest_per_minute", 0)
         .with("limits.guests_per_minute", 0)
         .with("jobs.look_every_seconds", 0)
+        .with("tenants.ready_schemas", 0)
         .with("signup.at_once", 1000)
         .with("signup.hourly", 1000)
         .with("signup.hourly_per_address", 1000)
@@ -238,6 +239,7 @@ impl World {
             ("INSULA_HTTP_LISTEN", "127.0.0.1:0".to_owned()),
             ("INSULA_HTTP_OPS_LISTEN", "127.0.0.1:0".to_owned()),
             ("INSULA_JOBS_LOOK_EVERY_SECONDS", "0".to_owned()),
+            ("INSULA_TENANTS_READY_SCHEMAS", "0".to_owned()),
         ]
     }
 }

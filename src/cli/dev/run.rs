@@ -68,6 +68,7 @@ async fn settle(context: &Context, args: &DevArgs) -> Result<(Config, Listeners)
     context.start_logs(&config.log, &level)?;
     refuse_strangers(&config.http.listen).await?;
     config.development = true;
+    config.tenants.ready_schemas = 0;
     if config.mail.url.expose().is_empty() {
         config.mail.url = format!("file:{}", args.data_dir.join(MAIL).display()).into();
     }
