@@ -24,6 +24,8 @@ const KEEP_OTHERS: Duration = Duration::from_secs(3600);
 /// Packs and audit of a new tenant; run by the owner role with the schema in its path.
 pub(super) fn furnish_sql(platform: &Platform, packs: &[&Pack], place: &Place) -> Result<String> {
     let mut sql = modules::seat_sql(place);
+    // The bodies were checked when the template was made of the same files.
+    sql.push_str("set local check_function_bodies = off;");
     for pack in packs {
         sql.push_str(&install_sql(&platform.catalog, pack, place)?);
     }
