@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 
 use insula::access::{Caller, Right};
 use insula::app::App;
+use insula::auth::password::PasswordHasher;
 use insula::auth::token::Audience;
 use insula::db::Origin;
 use insula::error::{Error, Result};
 use insula::sql::Sql;
-use parts::estate::{Estate, bearer};
-use parts::load::{Round, run};
+use parts::estate::{Estate, OWNER, bearer};
+use parts::load::{Round, ask, connect, run};
+use parts::servers::DOMAIN;
 use parts::{flood, servers};
 
 /// The allocator of the program.
@@ -28,10 +30,15 @@ const CHECKS_TARGET: Duration = Duration::from_micros(30);
 /// What a flood of sign-ins may do to the slowest of a hundred reads.
 const FLOOD_TARGET: f64 = 1.2;
 
+/// How far the time of an answer may depend on whether there is an account, in microseconds.
+const ACCOUNT_TARGET: f64 = 50.0;
+
 struct Size {
     rounds: usize,
     round: Duration,
     repeats: u32,
+    /// Wrong passwords for an account that there is, and as many for one that there is not.
+    guesses: usize,
 }
 
 fn main() {
@@ -49,8 +56,8 @@ fn main() {
 
 fn measure(quick: bool) -> Result<()> {
     let size = match quick {
-        true => Size { rounds: 1, round: Duration::from_millis(300), repeats: 200 },
-        false => Size { rounds: 7, round: Duration::from_secs(2), repeats: 5_000 },
+        true => Size { rounds: 1, round: Duration::from_millis(300), repeats: 200, guesses: 10 },
+        false => Size { rounds: 7, round: Duration::from_secs(2), repeats: 5_000, guesses: 3_000 },
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::internal)?;
     runtime.block_on(async {
@@ -60,6 +67,7 @@ fn measure(quick: bool) -> Result<()> {
         app.shut_down().await;
         writes(&estate, &size).await?;
         sign_ins(&estate, &size).await?;
+        accounts(&estate, &size).await?;
         estate.tear_down().await
     })
 }
@@ -145,6 +153,52 @@ async fn sign_ins(estate: &Estate, size: &Size) -> Result<()> {
         "reads at a steady pace, p99: {calm:.0} us alone, {under:.0} us while {answers}; ratio {ratio:.2}, target {FLOOD_TARGET} {verdict}"
     );
     Ok(())
+}
+
+/// Whether the time of an answer tells an account that there is from one that there is not.
+async fn accounts(estate: &Estate, size: &Size) -> Result<()> {
+    let hash = PasswordHasher::new(1).hash("nobody will guess it".to_owned()).await?;
+    estate.set_password(&hash).await?;
+    let service = servers::spawn(&estate.service_command(POOL, 1))?;
+    let (mut stream, mut answer) = (connect(service.port).await?, Vec::new());
+    let requests = [OWNER, "nobody@insula.test"].map(guess);
+    let mut differences = Vec::new();
+    for round in 0..size.guesses {
+        estate.forget_attempts().await?;
+        let mut took = [0.0; 2];
+        // Who comes second meets other caches, so they take turns.
+        for at in [round % 2, 1 - round % 2] {
+            let asked = Instant::now();
+            ask(&mut stream, &requests[at], &mut answer, b"401").await.map_err(Error::internal)?;
+            took[at] = asked.elapsed().as_secs_f64() * 1e6;
+        }
+        differences.push(took[0] - took[1]);
+    }
+    let [low, half, high] = median_interval(differences);
+    let verdict = if low >= -ACCOUNT_TARGET && high <= ACCOUNT_TARGET { "reached" } else { "MISSED" };
+    println!(
+        "a wrong password of a known account takes {half:.0} us more than one of an unknown, 95 % interval {low:.0} to {high:.0} us; \
+         target within {ACCOUNT_TARGET} us {verdict}"
+    );
+    Ok(())
+}
+
+fn guess(email: &str) -> Vec<u8> {
+    let body = format!(r#"{{"email":"{email}","password":"guess"}}"#);
+    let length = body.len();
+    format!(
+        "POST /api/v1/auth/login HTTP/1.1\r\nHost: bench-0.{DOMAIN}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+/// A median with its 95 % interval, from the ranks of a binomial distribution. Two turns count as one: in each of them
+/// another came second.
+fn median_interval(differences: Vec<f64>) -> [f64; 3] {
+    let mut pairs: Vec<f64> = differences.chunks_exact(2).map(|both| (both[0] + both[1]) / 2.0).collect();
+    pairs.sort_by(f64::total_cmp);
+    let (number, half) = (pairs.len(), 0.98 * (pairs.len() as f64).sqrt());
+    [-half, 0.0, half].map(|offset| pairs[((number as f64 / 2.0 + offset).max(0.0) as usize).min(number - 1)])
 }
 
 fn slowest(round: Round) -> f64 {

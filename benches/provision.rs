@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use insula::app::{migrate_everything, open_platform};
-use insula::db::server::{ServerOptions, erase, find_binaries, start};
 use insula::db::seal::SealingKey;
+use insula::db::server::{ServerOptions, erase, find_binaries, start};
 use insula::db::{Acting, By, Place, Scope, Seat};
 use insula::error::{Error, Result};
 use insula::ident::Subdomain;
@@ -84,9 +84,12 @@ fn report(what: &str, times: &mut [Duration], p50_target: Duration, p99_target: 
     times.sort_unstable();
     let verdict = |time, target| if time <= target { "reached" } else { "MISSED" };
     let (p50, p99) = (times[times.len() / 2], times[times.len() * 99 / 100]);
-    let p99_verdict = p99_target.map_or(String::new(), |target| format!(", target {target:?} {}", verdict(p99, target)));
+    let p99_verdict =
+        p99_target.map_or(String::new(), |target| format!(", target {target:?} {}", verdict(p99, target)));
     let (number, p50_verdict) = (times.len(), verdict(p50, p50_target));
-    println!("{what}: p50 {p50:.1?}, target {p50_target:?} {p50_verdict}; p99 {p99:.1?}{p99_verdict} ({number} tenants)");
+    println!(
+        "{what}: p50 {p50:.1?}, target {p50_target:?} {p50_verdict}; p99 {p99:.1?}{p99_verdict} ({number} tenants)"
+    );
 }
 
 async fn make(platform: &Platform, number: &mut u32) -> Result<(Duration, Provisioned)> {

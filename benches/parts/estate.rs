@@ -23,7 +23,7 @@ const ROWS: i32 = 20;
 /// Tenants of a bucket.
 const BUCKET: usize = 500;
 /// The owner of every tenant.
-const OWNER: &str = "owner@insula.test";
+pub const OWNER: &str = "owner@insula.test";
 
 /// How long it took to make the tenants.
 pub struct Made {
@@ -142,6 +142,18 @@ impl Estate {
                loop execute format('alter table %s disable trigger %I', t.r, t.n); end loop; end $$"
         );
         self.superuser.batch_execute(&sql).await.map_err(Error::internal)
+    }
+
+    /// Gives the owner of the first tenant a password.
+    pub async fn set_password(&self, hash: &str) -> Result<()> {
+        let sql = "update tenant_bench_0.sys_user set password_hash = $1 where email = $2";
+        self.superuser.execute(sql, &[&hash, &OWNER]).await.map(drop).map_err(Error::internal)
+    }
+
+    /// Forgets wrong passwords, so that nobody has to wait for the next try.
+    #[expect(clippy::disallowed_methods, reason = "the benchmark looks from outside")]
+    pub async fn forget_attempts(&self) -> Result<()> {
+        self.superuser.batch_execute("delete from tenant_bench_0.sys_attempt").await.map_err(Error::internal)
     }
 
     /// The whole service in this process.

@@ -83,6 +83,7 @@ pub fn config(url: &str, key: &str, bucket_pool: usize) -> Result<Config> {
         .with("limits.tenant_per_minute", 0)
         .with("limits.key_per_minute", 0)
         .with("limits.sign_in_per_minute", 0)
+        .with("tenants.ready_schemas", 0)
         .with("auth.access_token_seconds", 3600)
         .with("http.listen", "127.0.0.1:0")
         .with("http.ops_listen", "127.0.0.1:0")

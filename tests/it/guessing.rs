@@ -267,35 +267,3 @@ async fn accounts_cannot_be_told_apart() {
         }
     }
 }
-
-/// A measurement, no proof: it prints the interval of the difference, and needs a quiet machine and a release build.
-#[tokio::test]
-#[ignore = "measures time"]
-async fn an_unknown_account_takes_as_long() {
-    let world = World::with(|mut config| {
-        config.auth.wrong_per_account = 100;
-        (config.auth.wrong_per_address, config.auth.wrong_per_tenant) = (0, 0);
-        config
-    })
-    .await;
-    let outside = world.superuser().await;
-    let mut differences = Vec::new();
-    for round in 0..400 {
-        let mut took = [0.0; 2];
-        // Who comes second meets other caches, so they take turns, and each turn counts half.
-        for at in [round % 2, 1 - round % 2] {
-            let mailbox = ["sales1", "nobody"][at];
-            let began = Instant::now();
-            assert_eq!(attempt(&world, mailbox, "wrong").send().await.status, 401);
-            took[at] = began.elapsed().as_secs_f64() * 1e6;
-        }
-        differences.push(took[0] - took[1]);
-        outside.batch_execute("delete from tenant_acme.sys_attempt").await.unwrap();
-    }
-    let mut differences: Vec<f64> = differences.chunks(2).map(|both| (both[0] + both[1]) / 2.0).collect();
-    differences.sort_by(f64::total_cmp);
-    // The 95 % interval of a median, from the ranks of a binomial distribution.
-    let (n, half) = (differences.len(), 0.98 * (differences.len() as f64).sqrt());
-    let rank = |offset: f64| differences[((n as f64 / 2.0 + offset) as usize).min(n - 1)];
-    println!("median {:.0} µs, 95 % interval {:.0} to {:.0} µs", rank(0.0), rank(-half), rank(half));
-}
