@@ -17,7 +17,7 @@ use insula::db::By;
 use insula::db::seal::SealingKey;
 use insula::db::server::{ServerOptions, erase, find_binaries, start};
 use insula::error::{Error, Result};
-use insula::ops::{Leader, Pace, Platform, Seed, Selection, migrate_fleet, seed_fleet};
+use insula::ops::{Leader, Order, Platform, Seed, migrate_fleet, seed_fleet};
 use insula::pack::{Packs, load_catalog};
 use parts::memory::peak;
 use parts::servers::{INSTANCE, config};
@@ -132,13 +132,11 @@ async fn change(config: &Config, tenants: usize) -> Result<()> {
     let database = open_database(config)?;
     let catalog = Arc::new(load_catalog(&database, packs).await?);
     let newer = Platform { database, catalog };
-    let pace = Pace { jobs: JOBS, ..Pace::default() };
-    let mut leader = Leader::claim(&newer, "bench").await?;
+    let order = Order { jobs: JOBS, ..Order::default() };
+    let leader = Leader::claim(&newer, &order, &By { name: "bench".to_owned(), origin: None }).await?;
     let began = Instant::now();
-    let summary =
-        migrate_fleet(&newer, &mut leader, &Selection::default(), &pace, &CancellationToken::new(), |_| {}).await?;
+    let summary = migrate_fleet(&newer, leader, &order, &CancellationToken::new(), |_| {}).await?;
     let rate = summary.migrated as f64 / began.elapsed().as_secs_f64();
-    leader.end(&summary).await?;
     if summary.migrated != tenants {
         return Err(Error::internal(format!("{summary:?}")));
     }

@@ -15,13 +15,13 @@ use crate::auth::{Authenticator, Lives, Patience, Post, Signups, load_keyring};
 use crate::billing::Gate;
 use crate::config::Config;
 use crate::db::seal::SealingKey;
-use crate::db::{Database, listen, migrate_public, pending_public};
+use crate::db::{By, Database, listen, migrate_public, pending_public};
 use crate::docs::Documents;
 use crate::error::{Error, Result};
 use crate::mail::Mailer;
 use crate::ops::{
-    Event, Leader, Pace, Platform, Selection, migrate_fleet, pending_tenants, recover, restock, run_due_jobs,
-    scheduled_backups, tidy,
+    Background, Event, Leader, Order, Platform, Selection, migrate_fleet, pending_tenants, recover, restock,
+    run_due_jobs, scheduled_backups, tidy,
 };
 use crate::pack::{Packs, load_catalog};
 use crate::resource::Engine;
@@ -68,6 +68,8 @@ pub struct App {
     pub documents: Documents,
     /// Counters.
     pub metrics: &'static Metrics,
+    /// Work on tenants that nobody waits for.
+    pub background: Background,
     /// Says that no new work is taken.
     pub draining: CancellationToken,
     /// Ends background work.
@@ -104,15 +106,14 @@ pub async fn migrate_everything(config: &Config) -> Result<Vec<String>> {
     let mut done = migrate_public(&database).await?;
     let platform = open_platform(config).await?;
     done.extend(recover(&platform).await?);
-    let everybody = Selection::default();
-    let mut leader = Leader::wait(&platform, "serve --migrate").await?;
-    let (pace, stop, told) = (Pace::default(), CancellationToken::new(), RefCell::new(Vec::new()));
+    let (everybody, by) = (Order::default(), By { name: "serve --migrate".to_owned(), origin: None });
+    let leader = Leader::wait(&platform, &everybody, &by).await?;
+    let (stop, told) = (CancellationToken::new(), RefCell::new(Vec::new()));
     let tell = |event: Event<'_>| match event {
         Event::Tenant(behind, Ok(())) => told.borrow_mut().extend(behind.packs().iter().map(ToString::to_string)),
         Event::Tenant(..) | Event::Wave(_) => {}
     };
-    let summary = migrate_fleet(&platform, &mut leader, &everybody, &pace, &stop, tell).await?;
-    leader.end(&summary).await?;
+    let summary = migrate_fleet(&platform, leader, &everybody, &stop, tell).await?;
     done.extend(told.into_inner());
     if summary.failed + summary.quarantined > 0 {
         let left = summary.failed + summary.quarantined;
@@ -147,7 +148,9 @@ impl App {
         let keyring = load_keyring(&database, &config.auth.issuer).await?;
         let hasher = Arc::new(PasswordHasher::new(config.auth.hashing_threads));
         let (lives, patience) = (Lives::from(&config.auth), Patience::from(&config.auth));
+        let draining = CancellationToken::new();
         let app = Arc::new(Self {
+            background: Background::new(platform.clone(), draining.clone()),
             signups: Signups::new(&config.signup),
             tenants: Tenants::new(database.clone(), &config.cache),
             gate: Gate::new(database.clone(), platform.catalog.clone(), &config.cache),
@@ -161,7 +164,7 @@ impl App {
             post: Arc::new(Post::new(database.clone(), mailer.clone(), &config)),
             mailer,
             metrics: &METRICS,
-            draining: CancellationToken::new(),
+            draining,
             stop: CancellationToken::new(),
             hasher,
             config,

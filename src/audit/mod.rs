@@ -8,8 +8,10 @@ mod anchor;
 mod chain;
 mod ledger;
 mod refusals;
+mod request;
 
 pub use anchor::{anchor, hold_anchors, move_anchors};
 pub use chain::{Damage, Fault};
 pub use ledger::{Ledger, Verdict, ledgers, verify};
 pub use refusals::{Refusal, Refusals};
+pub use request::request;

@@ -95,7 +95,7 @@ enum Command {
     Fleet(fleet::FleetArgs),
     /// Customers: create, list, show, suspend, resume, rename, delete, clone, backup, restore
     Tenant(tenant::TenantArgs),
-    /// Files that hold a tenant: verify
+    /// Files that hold a tenant: list, verify
     Backup(tenant_data::FileArgs),
     /// Modules of a tenant: list, enable, disable
     Module(module::ModuleArgs),

@@ -16,8 +16,8 @@ use crate::app::open_platform;
 use crate::error::{Error, Result};
 use crate::ident::Subdomain;
 use crate::ops::{
-    Header, Platform, Tell, backup_header, backup_verify, recover, tenant_backup, tenant_export, tenant_find,
-    tenant_restore, tenant_restore_as,
+    Header, Platform, Tell, Told, backup_header, backup_list, backup_verify, recover, tenant_backup, tenant_export,
+    tenant_find, tenant_restore, tenant_restore_as,
 };
 
 #[derive(Args)]
@@ -76,6 +76,13 @@ enum FileCommand {
         /// The backup
         file: PathBuf,
     },
+    /// Backups in the folder of the service, the newest first
+    #[command(before_help = "Examples:\n  insula backup list\n  insula backup list --tenant acme --json")]
+    List {
+        /// Only those of this tenant
+        #[arg(long, value_name = "SUBDOMAIN")]
+        tenant: Option<String>,
+    },
 }
 
 /// What is seen of rows that go by.
@@ -88,8 +95,8 @@ impl Rows {
     fn new(context: &Context) -> (Self, Tell) {
         let bar = rows_bar(&context.out);
         let seen = bar.clone();
-        let tell: Tell = Arc::new(move |progress| {
-            if let Some(bar) = &seen {
+        let tell: Tell = Arc::new(move |told| {
+            if let (Some(bar), Told::Rows(progress)) = (&seen, told) {
                 bar.set_length(progress.of);
                 bar.set_position(progress.rows);
             }
@@ -237,8 +244,28 @@ pub(super) async fn export(context: &Context, args: ExportArgs) -> Result<Exit> 
 }
 
 pub(super) async fn file(context: &Context, args: FileArgs) -> Result<Exit> {
-    let FileCommand::Verify { file } = args.command;
-    verify(context, &file).await
+    match args.command {
+        FileCommand::Verify { file } => verify(context, &file).await,
+        FileCommand::List { tenant } => list(context, tenant.as_deref()).await,
+    }
+}
+
+const KEPT: [&str; 8] = ["name", "subdomain", "taken_at", "bytes", "rows", "packs", "program", "fault"];
+
+async fn list(context: &Context, tenant: Option<&str>) -> Result<Exit> {
+    let config = context.installation()?;
+    if config.backup.folder.is_empty() {
+        return Err(Error::malformed("There is no folder for backups.").hint("Set `backup.folder`."));
+    }
+    let platform = open_platform(&config).await?;
+    let tenant = match tenant {
+        Some(name) => Some(tenant_find(&platform, name).await?),
+        None => None,
+    };
+    let kept = backup_list(&platform, &config.backup, tenant, None, usize::MAX).await?;
+    let rows = kept.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>().map_err(Error::internal)?;
+    context.out.rows(&KEPT, &rows)?;
+    Ok(Exit::Done)
 }
 
 async fn verify(context: &Context, file: &Path) -> Result<Exit> {

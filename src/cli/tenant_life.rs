@@ -14,7 +14,7 @@ use crate::app::open_platform;
 use crate::error::Result;
 use crate::ident::Subdomain;
 use crate::ops::{
-    Tell, recover, tenant_clone, tenant_delete, tenant_find, tenant_purge, tenant_rename, tenant_undelete,
+    Tell, Told, quiet, recover, tenant_clone, tenant_delete, tenant_find, tenant_purge, tenant_rename, tenant_undelete,
     tenant_unrestore,
 };
 
@@ -89,8 +89,8 @@ pub(super) async fn clone(context: &Context, args: CloneArgs) -> Result<Exit> {
     let id = tenant_find(&platform, &args.subdomain).await?;
     let bar = rows_bar(&context.out);
     let seen = bar.clone();
-    let tell: Tell = Arc::new(move |progress| {
-        if let Some(bar) = &seen {
+    let tell: Tell = Arc::new(move |told| {
+        if let (Some(bar), Told::Rows(progress)) = (&seen, told) {
             bar.set_length(progress.of);
             bar.set_position(progress.rows);
         }
@@ -162,7 +162,7 @@ pub(super) async fn unrestore(context: &Context, args: UnrestoreArgs) -> Result<
     let id = tenant_find(&platform, name).await?;
     let what = format!("`{name}` becomes what it was before its last restore; what came since is put aside.");
     context.out.confirm_name(&what, name, args.confirm.as_deref())?;
-    let since = tenant_unrestore(&platform, id, config.tenants.shelf_days, &context.by()).await?;
+    let since = tenant_unrestore(&platform, id, config.tenants.shelf_days, &context.by(), quiet()).await?;
     changed(context, &platform, name, &format!("the restore of {since} is taken back")).await?;
     Ok(Exit::Done)
 }

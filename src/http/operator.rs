@@ -39,12 +39,7 @@ pub async fn tenants(
     page: Result<Query<Page>, axum::extract::rejection::QueryRejection>,
 ) -> Answer {
     let Query(page) = page.map_err(|error| Error::malformed(error.body_text()))?;
-    let limit = page.limit.unwrap_or(50);
-    if !(1..=500).contains(&limit) {
-        return Err(Error::malformed("The query is not valid.")
-            .parameter("limit", "invalid_parameter", "must be a number from 1 to 500")
-            .into());
-    }
+    let limit = limited(page.limit)?;
     let mut data = ops::tenant_list(&app.platform, page.cursor.as_deref(), limit).await?;
     let has_more = data.len() > usize::try_from(limit).unwrap_or(usize::MAX);
     data.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -52,6 +47,16 @@ pub async fn tenants(
     let next_cursor = last.map(|row| row.subdomain);
     let body = object!({ "object": "list", "data": data, "has_more": has_more, "next_cursor": next_cursor, "total_count": null });
     Ok(json(StatusCode::OK, &body)?)
+}
+
+/// How many rows a page has.
+pub(super) fn limited(limit: Option<i64>) -> Result<i64> {
+    let limit = limit.unwrap_or(50);
+    if (1..=500).contains(&limit) {
+        return Ok(limit);
+    }
+    let why = "must be a number from 1 to 500";
+    Err(Error::malformed("The query is not valid.").parameter("limit", "invalid_parameter", why))
 }
 
 #[derive(Deserialize)]

@@ -11,8 +11,8 @@ use super::error::Problem;
 use super::front::remember_route;
 use super::metadata::{Face, OperatorFace, TenantFace};
 use super::{
-    account, batch, factor, impersonations, links, metadata, operations, operator, operators, pages, resources, roles,
-    tenant_life, writes,
+    account, batch, copies, factor, impersonations, links, metadata, migrations, operations, operator, operators,
+    pages, resources, roles, tenant_life, writes,
 };
 use crate::app::App;
 use crate::error::{Error, Kind};
@@ -150,8 +150,30 @@ pub fn operator_routes() -> Vec<Route> {
             delete(impersonations::end),
         ),
     ];
+    routes.extend(fleet_routes());
     routes.extend(document_routes::<OperatorFace>());
     routes
+}
+
+/// What operators do with the fleet as a whole, and with copies of tenants.
+fn fleet_routes() -> Vec<Route> {
+    use Policy::{Operator, TenantAdmin};
+    vec![
+        route(Method::GET, "/api/v1/migrations", Operator, get(migrations::status)),
+        route(Method::POST, "/api/v1/migrations", TenantAdmin, post(migrations::begin)),
+        route(Method::GET, "/api/v1/migrations/{id}", Operator, get(migrations::run)),
+        route(Method::GET, "/api/v1/migrations/{id}/events", Operator, get(migrations::events)),
+        route(Method::POST, "/api/v1/migrations/{id}/actions/pause", TenantAdmin, post(migrations::pause)),
+        route(Method::POST, "/api/v1/migrations/{id}/actions/resume", TenantAdmin, post(migrations::resume)),
+        route(Method::GET, "/api/v1/operations/{id}", Operator, get(copies::operation)),
+        route(Method::GET, "/api/v1/backups", Operator, get(copies::list)),
+        route(Method::POST, "/api/v1/backups/{name}/actions/verify", TenantAdmin, post(copies::verify)),
+        route(Method::POST, "/api/v1/backups/{name}/actions/restore-as", TenantAdmin, post(copies::restore_as)),
+        route(Method::POST, "/api/v1/tenants/{id}/actions/backup", TenantAdmin, post(copies::backup)),
+        route(Method::POST, "/api/v1/tenants/{id}/actions/restore", TenantAdmin, post(copies::restore)),
+        route(Method::POST, "/api/v1/tenants/{id}/actions/unrestore", TenantAdmin, post(copies::unrestore)),
+        route(Method::POST, "/api/v1/tenants/{id}/actions/clone", TenantAdmin, post(copies::clone)),
+    ]
 }
 
 /// What the API says about itself, on every host: to anybody the public part.

@@ -83,8 +83,9 @@ pub async fn serve(app: Arc<App>, listeners: Listeners, stop: impl Future<Output
     app.draining.cancel();
     drop(listeners.service);
     let grace = Duration::from_secs(settings.shutdown_grace_seconds);
-    if tokio::time::timeout(grace, door.connections.shutdown()).await.is_err() {
-        tracing::warn!("requests were still in flight after the grace period");
+    let ended = async { tokio::join!(door.connections.shutdown(), app.background.ended()) };
+    if tokio::time::timeout(grace, ended).await.is_err() {
+        tracing::warn!("work was still under way after the grace period");
     }
     app.shut_down().await;
     ops.await.map_err(Error::internal)

@@ -110,7 +110,7 @@ pub async fn purge(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn confirmed(app: &App, id: uuid::Uuid, typed: &str) -> Result<()> {
+pub(super) async fn confirmed(app: &App, id: uuid::Uuid, typed: &str) -> Result<()> {
     let subdomain = ops::tenant_subdomain(&app.platform, id).await?;
     if typed == subdomain {
         return Ok(());

@@ -4,12 +4,13 @@
 //! unfinished operation whose lock is free was abandoned, and the next start finishes or undoes it.
 
 use serde_json::Value as Json;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::life::{arrival, task};
 use super::{Platform, provision};
 use crate::db::{Control, Failure, Transaction};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// An operation that this process works on.
 pub struct Operation {
@@ -53,6 +54,16 @@ impl Operation {
         self.control.unlock(lock_key(self.id)).await?;
         Ok(())
     }
+}
+
+/// An operation as the journal has it, as JSON.
+pub async fn operation_show(platform: &Platform, id: Uuid) -> Result<Box<RawValue>> {
+    let sql = "select row_to_json(r)::text from (
+          select o.id, o.kind, o.tenant_id, o.subject, o.state, o.step, o.input, o.error, o.actor, o.created_at, o.finished_at
+          from public.operations o where o.id = $1) r";
+    let rows = platform.database.look_up(sql, &[&id]).await?;
+    let row = rows.first().ok_or_else(Error::not_found)?;
+    RawValue::from_string(row.get(0)).map_err(Error::internal)
 }
 
 /// The outcome of an operation, in the transaction that brings it about.

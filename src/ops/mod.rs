@@ -1,5 +1,6 @@
 //! Work on whole tenants: provisioning, modules, migration, life cycle. Each is a sequence of journaled steps.
 
+mod background;
 mod backup;
 mod checks;
 mod demo;
@@ -20,8 +21,10 @@ mod ready;
 mod reset;
 mod seed;
 
+pub use background::Background;
 pub use backup::{
-    Header, Progress, Restored, Saved, Tell, Verified, backup_header, backup_verify, scheduled_backups, tenant_backup,
+    BackupName, Header, KeptBackup, Progress, Restored, Saved, Tell, Told, Verified, backup_header, backup_list,
+    backup_restore, backup_restore_as, backup_save, backup_try, backup_verify, quiet, scheduled_backups, tenant_backup,
     tenant_restore, tenant_restore_as, tenant_unrestore,
 };
 pub use checks::{
@@ -32,12 +35,13 @@ pub use demo::{DEMO_OPERATOR, DEMO_PASSWORD, DemoTenant, DemoUser, seed_demo, se
 pub use directory::{tenant_find, tenant_list, tenant_show};
 pub use drift::{Compared, Difference, How, Likeness, compare_schemas};
 pub use fleet::{
-    Behind, Event, Failed, Fault, Halt, Leader, Pace, Pending, Rehearsal, Selection, Summary, Trouble, migrate_fleet,
-    most_jobs, pending_tenants, rehearse, running_migration, troubled_tenants, verify_files,
+    Behind, Event, Failed, Fault, Halt, Leader, Order, Pace, PackVersion, Pending, Rehearsal, Run, RunEvent, Selection,
+    Summary, Trouble, fleet_versions, migrate_fleet, most_jobs, pause_migration, pending_tenants, rehearse,
+    resumed_order, run_events, run_list, run_show, running_migration, troubled_tenants, verify_files,
 };
 pub use inspect::{View, look};
 pub use jobs::{Round, job_list, run_due_jobs};
-pub use journal::recover;
+pub use journal::{operation_show, recover};
 pub use life::{
     Exported, tenant_clone, tenant_delete, tenant_export, tenant_purge, tenant_rename, tenant_subdomain,
     tenant_undelete, tidy,

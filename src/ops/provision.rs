@@ -254,7 +254,7 @@ async fn build(platform: &Platform, operation: Operation, new: &NewTenant, place
     match build_in(platform, &mut tx, new, place).await {
         Ok(()) => Ok(Operation { id, control: tx.commit_and_keep().await? }),
         Err(cause) => {
-            undo(Operation { id, control: tx.rollback().await? }, place.tenant).await?;
+            undo(Operation { id, control: tx.rollback().await? }, place.tenant, Some(&cause)).await?;
             Err(cause)
         }
     }
@@ -307,13 +307,13 @@ pub(super) async fn settle(mut operation: Operation, tenant: Uuid) -> Result<&'s
         activate(operation, tenant, &By { name: "recovery".to_owned(), origin: None }).await?;
         return Ok("finished");
     }
-    undo(operation, tenant).await?;
+    undo(operation, tenant, None).await?;
     Ok("undone")
 }
 
 /// Gives the reservation back. `build` is one transaction, so an undone one left no schema and no role: what bears
 /// their names is somebody else's.
-pub(super) async fn undo(operation: Operation, tenant: Uuid) -> Result<()> {
+pub(super) async fn undo(operation: Operation, tenant: Uuid, cause: Option<&Error>) -> Result<()> {
     let id = operation.id;
     let mut tx = operation.control.begin().await?;
     // The bucket first, as `reserve` does: who wants the same name now waits instead of closing a circle.
@@ -321,7 +321,7 @@ pub(super) async fn undo(operation: Operation, tenant: Uuid) -> Result<()> {
         from public.tenants t where t.id = $1 and t.state = 'provisioning' and b.id = t.bucket_id";
     tx.execute(uncount, &[&tenant]).await?;
     tx.execute("delete from public.tenants where id = $1 and state = 'provisioning'", &[&tenant]).await?;
-    conclude(&mut tx, id, "undone", None).await?;
+    conclude(&mut tx, id, "undone", cause.map(Error::message).as_deref()).await?;
     let control = tx.commit_and_keep().await?;
     Operation { id, control }.end().await
 }

@@ -176,11 +176,21 @@ async fn operator_operations(world: &World) -> Vec<(Operation, Policy)> {
     let tenant = world.tenant_id("acme").await;
     let sql = "select id::text from public.operators where email = 'operator@insula.test'";
     let colleague: String = world.superuser().await.query_one(sql, &[]).await.unwrap().get(0);
+    let sql =
+        "select (select id::text from public.migration_runs limit 1), (select id::text from public.operations limit 1)";
+    let work = world.superuser().await.query_one(sql, &[]).await.unwrap();
+    let (run, operation): (String, String) = (work.get(0), work.get(1));
     let guarded = operator_routes().into_iter().filter(|route| route.policy != Policy::Public);
     guarded
         .map(|route| {
-            let id = if route.path.starts_with("/api/v1/operators") { &colleague } else { &tenant };
+            let id = match route.path.split('/').nth(3) {
+                Some("operators") => &colleague,
+                Some("migrations") => &run,
+                Some("operations") => &operation,
+                _ => &tenant,
+            };
             let path = route.path.replace("{id}", id).replace("{code}", "crm");
+            let path = path.replace("{name}", &format!("{tenant}_20260601T101112Z"));
             let path = path.replace("{session}", &Uuid::now_v7().to_string());
             assert!(!path.contains('{'), "teach this test to fill in {path}");
             (Operation { method: route.method, path, right: None, offered: true, body: None }, route.policy)

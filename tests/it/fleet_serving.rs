@@ -8,11 +8,11 @@ use tempfile::TempDir;
 
 use super::world::World;
 
-const PARCEL: &str = "create table oms_parcel (id uuid primary key default uuid_v7(), title text not null);";
+pub const PARCEL: &str = "create table oms_parcel (id uuid primary key default uuid_v7(), title text not null);";
 const INDEX: &str = "create index oms_parcel_title_idx on oms_parcel (title);";
 
 /// A folder with the pack in so many versions.
-fn pack(files: &[&str], min_version: &str) -> TempDir {
+pub fn pack(files: &[&str], min_version: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
     let inside = folder.path().join("hrms");
     std::fs::create_dir(&inside).unwrap();
@@ -27,7 +27,7 @@ fn pack(files: &[&str], min_version: &str) -> TempDir {
     folder
 }
 
-async fn bring_to(world: &World, folder: &Path) {
+pub async fn bring_to(world: &World, folder: &Path) {
     let mut config = world.app.config.clone();
     config.packs.path = folder.to_str().unwrap().to_owned();
     migrate_everything(&config).await.unwrap();

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use insula::ops::{Leader, Pace, Platform, Selection, migrate_fleet};
+use insula::db::By;
+use insula::ops::{Leader, Order, Platform, migrate_fleet};
 use insula::pack::{Packs, load_catalog};
 use reqwest::Method;
 use tempfile::TempDir;
@@ -38,10 +39,10 @@ async fn migrate(world: &World, packs: &TempDir) {
     let database = world.app.platform.database.clone();
     let catalog = Arc::new(load_catalog(&database, packs).await.unwrap());
     let platform = Platform { database, catalog };
-    let (everybody, pace, stop) = (Selection::default(), Pace::default(), CancellationToken::new());
-    let mut leader = Leader::claim(&platform, "test").await.unwrap();
-    let summary = migrate_fleet(&platform, &mut leader, &everybody, &pace, &stop, |_| {}).await.unwrap();
-    leader.end(&summary).await.unwrap();
+    let (everybody, stop) = (Order::default(), CancellationToken::new());
+    let by = By { name: "test".to_owned(), origin: None };
+    let leader = Leader::claim(&platform, &everybody, &by).await.unwrap();
+    let summary = migrate_fleet(&platform, leader, &everybody, &stop, |_| {}).await.unwrap();
     assert!(summary.total > 0);
     assert_eq!((summary.migrated, summary.failed), (summary.total, 0));
 }

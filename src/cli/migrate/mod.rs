@@ -4,14 +4,12 @@ mod progress;
 mod run;
 mod show;
 
-use std::time::Duration;
-
 use clap::{Args, Subcommand};
 
 use super::Exit;
 use super::context::Context;
 use crate::error::Result;
-use crate::ops::{Pace, Platform, Selection, tenant_find};
+use crate::ops::Order;
 
 #[derive(Args)]
 #[command(before_help = "Examples:\n  insula migrate\n  insula migrate --check && echo up to date\n  \
@@ -57,8 +55,8 @@ struct PaceArgs {
     #[arg(long, value_name = "N")]
     max_failures: Option<usize>,
     /// How long a statement waits for a lock, with users waiting behind it: 500ms, 2s
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
-    lock_timeout: Duration,
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = milliseconds)]
+    lock_timeout: u64,
 }
 
 #[derive(Subcommand)]
@@ -71,34 +69,33 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "must be a number from 1".to_owned())
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+fn milliseconds(text: &str) -> Result<u64, String> {
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-    let milliseconds = match unit {
+    let factor = match unit {
         "ms" => 1,
         "s" => 1000,
         "min" => 60_000,
         _ => 0,
     };
-    let total = number.parse::<u64>().ok().and_then(|number| number.checked_mul(milliseconds));
+    let total = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
     let total = total.filter(|total| (1..=3_600_000).contains(total));
-    total
-        .map(Duration::from_millis)
-        .ok_or_else(|| "must be a time such as 500ms, 2s or 1min, of at most an hour".to_owned())
+    total.ok_or_else(|| "must be a time such as 500ms, 2s or 1min, of at most an hour".to_owned())
 }
 
 impl MigrateArgs {
-    fn selection(&self) -> Selection {
-        Selection { tenant: self.tenant.clone(), pack: self.pack.clone(), quarantined: self.retry_failed }
-    }
-
-    fn pace(&self) -> Pace {
+    fn order(&self) -> Order {
         let PaceArgs { jobs, canary, waves, max_failures, lock_timeout } = &self.pace;
-        Pace {
+        Order {
+            tenant: self.tenant.clone(),
+            pack: self.pack.clone(),
+            retry_failed: self.retry_failed,
             jobs: *jobs,
             canary: *canary,
             waves: waves.clone(),
             max_failures: *max_failures,
-            lock_timeout: *lock_timeout,
+            lock_timeout_ms: *lock_timeout,
+            dry_run: self.dry_run,
+            resumes: None,
         }
     }
 }
@@ -106,20 +103,9 @@ impl MigrateArgs {
 pub(super) async fn run(context: &Context, args: MigrateArgs) -> Result<Exit> {
     match args.command {
         Some(MigrateCommand::Status) => show::status(context).await,
-        None if args.check => show::check(context, &args.selection()).await,
-        None if args.dry_run => show::dry_run(context, &args.selection(), &args.pace()).await,
+        None if args.check => show::check(context, &args.order()).await,
+        None if args.dry_run => show::dry_run(context, &args.order()).await,
         None => run::migrate(context, &args).await,
-    }
-}
-
-/// Names are checked, so that a slip is not taken for "nothing to do".
-async fn known(platform: &Platform, selection: &Selection) -> Result<()> {
-    if let Some(name) = &selection.tenant {
-        tenant_find(platform, name).await?;
-    }
-    match &selection.pack {
-        Some(code) => platform.catalog.packs().require(code).map(drop),
-        None => Ok(()),
     }
 }
 
@@ -129,11 +115,11 @@ mod tests {
 
     #[test]
     fn times_have_a_unit_and_an_end() {
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("2s"), Ok(Duration::from_secs(2)));
-        assert_eq!(duration("60min"), Ok(Duration::from_secs(3600)));
+        assert_eq!(milliseconds("500ms"), Ok(500));
+        assert_eq!(milliseconds("2s"), Ok(2000));
+        assert_eq!(milliseconds("60min"), Ok(3_600_000));
         for bad in ["", "2", "s", "0s", "61min", "-1s", "2 s", "99999999999999999999s"] {
-            assert!(duration(bad).is_err(), "{bad}");
+            assert!(milliseconds(bad).is_err(), "{bad}");
         }
     }
 }

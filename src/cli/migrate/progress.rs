@@ -37,8 +37,8 @@ impl<'a> Progress<'a> {
         match (outcome, &self.bar) {
             (Ok(()), None) => self.out.line(Mark::Good, subdomain, &steps.join(", ")),
             (Ok(()), Some(_)) => {}
-            (Err(failed), None) => self.out.line(Mark::Bad, subdomain, &reasons(failed)),
-            (Err(failed), Some(bar)) => bar.suspend(|| self.out.line(Mark::Bad, subdomain, &reasons(failed))),
+            (Err(failed), None) => self.out.line(Mark::Bad, subdomain, &failed.to_string()),
+            (Err(failed), Some(bar)) => bar.suspend(|| self.out.line(Mark::Bad, subdomain, &failed.to_string())),
         }
         if let Some(bar) = &self.bar {
             bar.inc(1);
@@ -46,7 +46,7 @@ impl<'a> Progress<'a> {
         self.outcomes.borrow_mut().push(match outcome {
             Ok(()) => json!({ "subdomain": subdomain, "outcome": "migrated", "packs": packs }),
             Err(failed) => {
-                json!({ "subdomain": subdomain, "outcome": "failed", "packs": packs, "error": reasons(failed) })
+                json!({ "subdomain": subdomain, "outcome": "failed", "packs": packs, "error": failed.to_string() })
             }
         });
     }
@@ -58,15 +58,4 @@ impl<'a> Progress<'a> {
         }
         self.outcomes.into_inner()
     }
-}
-
-fn reasons(failed: &Failed) -> String {
-    let all = failed.0.iter().map(|(pack, fault)| {
-        let file = fault.file.as_ref().map(|file| format!("/{file}")).unwrap_or_default();
-        let state = if fault.sqlstate.is_empty() { String::new() } else { format!(" {}", fault.sqlstate) };
-        let blocked: Vec<String> = fault.blocked_by.iter().map(ToString::to_string).collect();
-        let blocked = if blocked.is_empty() { String::new() } else { format!(" (blocked by {})", blocked.join(", ")) };
-        format!("{pack}{file}:{state} {}{blocked}", fault.message)
-    });
-    all.collect::<Vec<_>>().join("; ")
 }

@@ -7,10 +7,10 @@ use super::super::Exit;
 use super::super::context::Context;
 use super::super::interrupt::first_signal;
 use super::super::output::{Mark, say};
+use super::MigrateArgs;
 use super::progress::Progress;
-use super::{MigrateArgs, known};
 use crate::app::{open_database, open_platform};
-use crate::db::migrate_public;
+use crate::db::{By, migrate_public};
 use crate::error::Result;
 use crate::ops::{Halt, Leader, Platform, Summary, migrate_fleet, most_jobs, pending_tenants, recover};
 
@@ -43,12 +43,13 @@ async fn lead(
     args: &MigrateArgs,
     stop: &CancellationToken,
 ) -> Result<(Summary, Vec<Json>)> {
-    let selection = args.selection();
-    known(platform, &selection).await?;
-    let by = format!("{}, process {}", context.by().name, std::process::id());
-    let mut leader = match args.wait {
-        true => Leader::wait(platform, &by).await?,
-        false => Leader::claim(platform, &by).await?,
+    let (order, by) = (args.order(), context.by());
+    order.check(platform).await?;
+    let selection = order.selection();
+    let by = By { name: format!("{}, process {}", by.name, std::process::id()), ..by };
+    let leader = match args.wait {
+        true => Leader::wait(platform, &order, &by).await?,
+        false => Leader::claim(platform, &order, &by).await?,
     };
     let pending = pending_tenants(platform, &selection).await?;
     let mut names: Vec<&str> =
@@ -61,8 +62,7 @@ async fn lead(
     }
     let progress = Progress::new(&context.out, names.len());
     let tell = |event: crate::ops::Event<'_>| progress.tell(&event);
-    let summary = migrate_fleet(platform, &mut leader, &selection, &args.pace(), stop, tell).await?;
-    leader.end(&summary).await?;
+    let summary = migrate_fleet(platform, leader, &order, stop, tell).await?;
     Ok((summary, progress.end()))
 }
 
@@ -81,6 +81,11 @@ fn conclude(context: &Context, summary: &Summary) -> Exit {
                 "Stopped after {done} of {total} tenants; what is done stays done. Run it again to go on."
             ));
             return Exit::Interrupted;
+        }
+        Some(Halt::Paused) => {
+            let done = migrated + failed;
+            context.out.note(&format!("Paused after {done} of {total} tenants; run it again to go on."));
+            return Exit::Pending;
         }
         Some(Halt::Canary) => {
             context.out.line(Mark::Bad, "canary", &format!("one of the first tenants failed; {rest} were not touched"));

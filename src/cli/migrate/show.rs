@@ -5,25 +5,23 @@ use serde_json::{Value as Json, json};
 use super::super::Exit;
 use super::super::context::Context;
 use super::super::output::Mark;
-use super::known;
 use crate::app::{open_database, open_platform};
 use crate::db::pending_public;
 use crate::error::{Error, Result};
 use crate::ops::{
-    Pace, Selection, applied_public, pack_versions, pending_tenants, rehearse, running_migration, troubled_tenants,
-    verify_files,
+    Order, applied_public, fleet_versions, pending_tenants, rehearse, running_migration, troubled_tenants, verify_files,
 };
 
 /// Lists what is behind.
-pub(super) async fn check(context: &Context, selection: &Selection) -> Result<Exit> {
+pub(super) async fn check(context: &Context, order: &Order) -> Result<Exit> {
     let config = context.installation()?;
     let behind = pending_public(&open_database(&config)?).await?;
     let mut rows: Vec<Json> = behind.iter().map(|name| step("public", name, Json::Null, Json::Null)).collect();
     if behind.is_empty() {
         let platform = open_platform(&config).await?;
-        known(&platform, selection).await?;
-        verify_files(&platform, selection.tenant.as_deref()).await?;
-        let pending = pending_tenants(&platform, selection).await?;
+        order.check(&platform).await?;
+        verify_files(&platform, order.tenant.as_deref()).await?;
+        let pending = pending_tenants(&platform, &order.selection()).await?;
         rows.extend(pending.iter().map(|p| step(&p.subdomain, &p.pack, p.from.into(), p.to.into())));
     } else {
         context.out.note(PUBLIC_FIRST);
@@ -45,7 +43,7 @@ fn step(place: &str, what: &str, from: Json, to: Json) -> Json {
 }
 
 /// Prints the SQL of what is pending, and whether it runs.
-pub(super) async fn dry_run(context: &Context, selection: &Selection, pace: &Pace) -> Result<Exit> {
+pub(super) async fn dry_run(context: &Context, order: &Order) -> Result<Exit> {
     let config = context.installation()?;
     let behind = pending_public(&open_database(&config)?).await?;
     if !behind.is_empty() {
@@ -55,8 +53,8 @@ pub(super) async fn dry_run(context: &Context, selection: &Selection, pace: &Pac
         return Ok(Exit::Done);
     }
     let platform = open_platform(&config).await?;
-    known(&platform, selection).await?;
-    let Some(trial) = rehearse(&platform, selection, pace).await? else {
+    order.check(&platform).await?;
+    let Some(trial) = rehearse(&platform, order).await? else {
         context.out.note("Everything is up to date.");
         return if context.out.json() {
             context.out.document(&Json::Null).map(|()| Exit::Done)
@@ -65,12 +63,7 @@ pub(super) async fn dry_run(context: &Context, selection: &Selection, pace: &Pac
         };
     };
     if context.out.json() {
-        let files: Vec<Json> = trial.files.iter().map(|(name, sql)| json!({ "file": name, "sql": sql })).collect();
-        let error = trial
-            .fault
-            .as_ref()
-            .map(|fault| json!({ "file": fault.file, "sqlstate": fault.sqlstate, "message": fault.message }));
-        context.out.document(&json!({ "subdomain": trial.subdomain, "files": files, "error": error }))?;
+        context.out.document(&trial.json())?;
     } else {
         for (name, sql) in &trial.files {
             context.out.data(&format!("-- {name}\n{}", sql.trim_end()))?;
@@ -100,13 +93,8 @@ pub(super) async fn status(context: &Context) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     let platform = open_platform(&config).await?;
-    let versions = pack_versions(&platform.database).await?;
-    let pending = pending_tenants(&platform, &Selection::default()).await?;
-    for pack in platform.catalog.packs().iter() {
-        let code = &pack.manifest.code;
-        let tenants: i64 = versions.iter().filter(|(name, ..)| name == code).map(|(.., tenants)| tenants).sum();
-        let behind = pending.iter().filter(|item| item.pack == *code).count();
-        rows.push(json!({ "what": code, "version": pack.version(), "tenants": tenants, "pending": behind }));
+    for pack in fleet_versions(&platform).await? {
+        rows.push(serde_json::to_value(pack).map_err(Error::internal)?);
     }
     let troubled = troubled_tenants(&platform).await?;
     let troubled: Vec<Json> =

@@ -6,11 +6,11 @@ use super::operation::Operation;
 use super::operators::{id, tenant};
 use super::words::TENANTS;
 
-fn body(properties: Value, required: &[&str]) -> Value {
+pub(super) fn body(properties: Value, required: &[&str]) -> Value {
     json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }
 
-fn confirm() -> Value {
+pub(super) fn confirm() -> Value {
     json!({ "type": "string", "description": "The tenant's subdomain, by who means it.", "examples": ["acme"] })
 }
 

@@ -1,11 +1,13 @@
 //! OpenAPI 3.1, made from the route table and the catalogue for one reader: only what he may call.
 
 mod components;
+mod copies;
 mod documents;
 mod factor;
 mod filters;
 mod life;
 mod links;
+mod migrations;
 mod operation;
 mod operators;
 mod platform;

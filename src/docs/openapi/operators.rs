@@ -6,7 +6,7 @@ use super::components::schema;
 use super::operation::{Operation, in_path, list_of, uuid_in_path};
 use super::platform::{myself, with_user};
 use super::words::{ACCOUNT, OPERATORS, TENANTS};
-use super::{Endpoint, life};
+use super::{Endpoint, copies, life, migrations};
 use crate::auth::OperatorRole;
 
 /// Describes one of these endpoints, if the operator may call it.
@@ -21,6 +21,11 @@ pub fn describe(role: OperatorRole, endpoint: &Endpoint) -> Option<Operation> {
         ("POST", "/api/v1/operators") if role.may_change_operators() => return Some(new_colleague()),
         ("PATCH", "/api/v1/operators/{id}") if role.may_change_operators() => return Some(change_colleague()),
         ("POST", "/api/v1/tenants/{id}/actions/purge") if role.may_change_operators() => return Some(life::purge()),
+        ("GET", "/api/v1/migrations") => return Some(migrations::status()),
+        ("GET", "/api/v1/migrations/{id}") => return Some(migrations::show()),
+        ("GET", "/api/v1/migrations/{id}/events") => return Some(migrations::events()),
+        ("GET", "/api/v1/operations/{id}") => return Some(copies::operation()),
+        ("GET", "/api/v1/backups") => return Some(copies::list()),
         ("GET", "/api/v1/tenants") => return Some(list()),
         ("GET", "/api/v1/tenants/{id}") => {
             return Some(Operation::new(TENANTS, "tenants.get", "Show a tenant").with(id()).answer(
@@ -41,6 +46,15 @@ pub fn describe(role: OperatorRole, endpoint: &Endpoint) -> Option<Operation> {
         ("POST", "/api/v1/tenants/{id}/actions/rename") => Some(life::rename()),
         ("POST", "/api/v1/tenants/{id}/actions/delete") => Some(life::delete()),
         ("POST", "/api/v1/tenants/{id}/actions/undelete") => Some(life::undelete()),
+        ("POST", "/api/v1/migrations") => Some(migrations::begin()),
+        ("POST", "/api/v1/migrations/{id}/actions/pause") => Some(migrations::pause()),
+        ("POST", "/api/v1/migrations/{id}/actions/resume") => Some(migrations::resume()),
+        ("POST", "/api/v1/backups/{name}/actions/verify") => Some(copies::verify()),
+        ("POST", "/api/v1/backups/{name}/actions/restore-as") => Some(copies::restore_as()),
+        ("POST", "/api/v1/tenants/{id}/actions/backup") => Some(copies::backup()),
+        ("POST", "/api/v1/tenants/{id}/actions/restore") => Some(copies::restore()),
+        ("POST", "/api/v1/tenants/{id}/actions/unrestore") => Some(copies::unrestore()),
+        ("POST", "/api/v1/tenants/{id}/actions/clone") => Some(copies::clone()),
         ("PUT", "/api/v1/tenants/{id}/modules/{code}") => Some(
             Operation::new(TENANTS, "tenants.modules.enable", "Enable a module for a tenant")
                 .with(id())

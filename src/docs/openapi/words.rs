@@ -8,6 +8,8 @@ use super::Reader;
 use crate::pack::Catalog;
 
 pub const ACCOUNT: &str = "Account";
+pub const BACKUPS: &str = "Copies";
+pub const FLEET: &str = "Fleet";
 pub const METADATA: &str = "Metadata";
 pub const OPERATORS: &str = "Operators";
 pub const TENANTS: &str = "Tenants";
@@ -100,9 +102,11 @@ pub fn tags<'a>(catalog: &Catalog, used: impl Iterator<Item = &'a str>) -> Vec<V
         (ACCOUNT, "Signing in, and what the caller is and has."),
         (OPERATORS, "Staff of the platform."),
         (TENANTS, "Customers and their modules."),
+        (BACKUPS, "Backups, restores and clones of customers, and how far they have come."),
+        (FLEET, "All customers at once, brought up to date."),
         (METADATA, "The API about itself."),
     ];
-    let all = own[..3].iter().copied().chain(modules).chain(own[3..].iter().copied());
+    let all = own[..5].iter().copied().chain(modules).chain(own[5..].iter().copied());
     all.filter(|(name, _)| used.contains(name))
         .map(|(name, text)| match text {
             "" => json!({ "name": name }),

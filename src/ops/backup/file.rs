@@ -103,16 +103,29 @@ pub fn read(path: PathBuf, key: SealingKey) -> Pieces {
     pieces
 }
 
-fn refusal(path: &Path, error: &io::Error) -> Error {
-    let why = match error.kind() {
+/// What a file begins with, or why it cannot be read.
+pub fn header(path: &Path, key: &SealingKey) -> Result<Header, String> {
+    Reader::open(path, key).and_then(|mut reader| reader.header()).map_err(|error| why(&error))
+}
+
+fn why(error: &io::Error) -> String {
+    match error.kind() {
         ErrorKind::UnexpectedEof => "it is cut off".to_owned(),
-        ErrorKind::BrokenPipe => return Error::internal("nobody reads the backup any more"),
-        ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::IsADirectory => {
-            return Error::malformed(format!("Cannot read {}: {error}.", path.display()));
-        }
         _ => error.to_string(),
-    };
-    Error::conflict(format!("{} is no sound backup: {why}.", path.display()))
+    }
+}
+
+fn refusal(path: &Path, error: &io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::BrokenPipe => Error::internal("nobody reads the backup any more"),
+        ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::IsADirectory => {
+            Error::malformed(format!("Cannot read {}: {error}.", path.display()))
+        }
+        _ => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            Error::conflict(format!("{name} is no sound backup: {}.", why(error)))
+        }
+    }
 }
 
 struct Reader(Decoder<'static, BufReader<Opened<BufReader<File>>>>);
@@ -125,10 +138,14 @@ impl Reader {
         Ok(Self(decoder))
     }
 
+    fn header(&mut self) -> io::Result<Header> {
+        let (b'H', body) = self.record()? else { return Err(invalid("its header is missing")) };
+        serde_json::from_slice(&body).map_err(|error| invalid(&format!("its header: {error}")))
+    }
+
     fn pass_on(&mut self, giver: &Giver) -> io::Result<()> {
         let give = |piece| giver.blocking_send(Ok(piece)).map_err(|_| io::Error::from(ErrorKind::BrokenPipe));
-        let (b'H', body) = self.record()? else { return Err(invalid("its header is missing")) };
-        let header: Header = serde_json::from_slice(&body).map_err(|error| invalid(&format!("its header: {error}")))?;
+        let header = self.header()?;
         let tables: Vec<_> = header.tables.iter().map(|table| (table.name.clone(), table.rows)).collect();
         give(Piece::Header(Box::new(header)))?;
         for (name, rows) in tables {

@@ -13,7 +13,7 @@ use super::super::{Platform, modules};
 use super::file::shown;
 use super::header::{Header, Table};
 use super::inventory::{Inventory, inventory};
-use super::piece::{Piece, Pieces, Progress, Tell};
+use super::piece::{Piece, Pieces, Progress, Tell, Told};
 use super::save::{FORMS, LIMITS};
 use crate::auth::reseal_factors;
 use crate::db::{Failure, Place, Transaction};
@@ -186,7 +186,7 @@ async fn fill(tx: &mut Transaction, tables: &[Matched<'_>], pieces: &mut Pieces,
             return Err(Error::conflict(message));
         }
         rows += taken;
-        tell(Progress { rows, of });
+        tell(Told::Rows(Progress { rows, of }));
     }
     match pieces.next().await? {
         Piece::Finish => Ok(()),

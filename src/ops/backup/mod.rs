@@ -4,6 +4,7 @@
 //! packs, never by anything that a backup says.
 
 mod file;
+mod folder;
 mod frames;
 mod header;
 mod inventory;
@@ -16,8 +17,9 @@ mod swap;
 mod take;
 mod undo;
 
+pub use folder::{BackupName, KeptBackup, backup_list, backup_restore, backup_restore_as, backup_save, backup_try};
 pub use header::Header;
-pub use piece::{Pieces, Progress, Tell};
+pub use piece::{Pieces, Progress, Tell, Told, quiet};
 pub use restore::{Restored, backup_header, tenant_restore, tenant_restore_as};
 pub use schedule::scheduled_backups;
 pub use take::{Saved, Verified, backup_verify, tenant_backup};

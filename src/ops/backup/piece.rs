@@ -5,6 +5,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 use super::header::Header;
 use crate::error::{Error, Result};
@@ -101,8 +102,22 @@ fn broken_off() -> Error {
     Error::internal("the other side of a backup went away")
 }
 
-/// Told how many rows have gone by, now and then.
-pub type Tell = std::sync::Arc<dyn Fn(Progress) + Send + Sync>;
+/// Told how work on a whole tenant goes on.
+pub type Tell = std::sync::Arc<dyn Fn(Told) + Send + Sync>;
+
+/// What is told of it.
+#[derive(Debug, Clone, Copy)]
+pub enum Told {
+    /// It is in the journal under this key; what could be refused at once has not been.
+    Begun(Uuid),
+    /// Rows have gone by; told now and then.
+    Rows(Progress),
+}
+
+/// Tells nobody.
+pub fn quiet() -> Tell {
+    std::sync::Arc::new(|_| {})
+}
 
 /// How far a backup or restore has come.
 #[derive(Debug, Clone, Copy)]

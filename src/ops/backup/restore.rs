@@ -18,7 +18,7 @@ use super::super::{Platform, modules};
 use super::file;
 use super::header::Header;
 use super::load::{enter, load};
-use super::piece::{Pieces, Tell};
+use super::piece::{Pieces, Tell, Told};
 use super::swap;
 use crate::db::{By, Place, Transaction};
 use crate::error::{Error, Result};
@@ -66,6 +66,7 @@ async fn in_place(
     let input = json!({ "made_at": header.made_at });
     let operation = task::begin(platform, "tenant.restore", "load", (place.tenant, &subdomain), &input, by).await?;
     let id = operation.id;
+    tell(Told::Begun(id));
     reach("tenant.restore.load")?;
     let mut tx = operation.control.begin_by(by).await?;
     match replace(platform, &mut tx, &place, &header, &mut pieces, keep_days, by, tell).await {

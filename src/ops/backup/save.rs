@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::super::{Platform, modules};
 use super::header::{Header, Held, Override, Sequence, Subject, Table, Terms};
 use super::inventory::{Inventory, inventory};
-use super::piece::{CHUNK_BYTES, Counter, Giver, Piece, Progress, Tell};
+use super::piece::{CHUNK_BYTES, Counter, Giver, Piece, Progress, Tell, Told};
 use crate::db::{Control, Place, Transaction};
 use crate::error::{Error, Result};
 
@@ -79,14 +79,14 @@ async fn give_all(platform: &Platform, place: &Place, giver: &Giver, tell: &Tell
             chunk.extend_from_slice(&row);
             if chunk.len() >= CHUNK_BYTES {
                 pass_on(giver, &mut counter, chunk.split().freeze()).await?;
-                tell(Progress { rows: before + counter.rows(), of: all });
+                tell(Told::Rows(Progress { rows: before + counter.rows(), of: all }));
             }
         }
         if !chunk.is_empty() {
             pass_on(giver, &mut counter, chunk.freeze()).await?;
         }
         before += counter.rows();
-        tell(Progress { rows: before, of: all });
+        tell(Told::Rows(Progress { rows: before, of: all }));
         give(giver, Piece::End(counter.tally())).await?;
     }
     tx.commit_and_keep().await?.unlock_shared(key).await?;

@@ -1,17 +1,15 @@
-//! Backups that the service makes by itself, into a folder: `<folder>/<key of the tenant>/<moment>.backup`.
+//! Backups that the service makes by itself, into the [folder](super::folder).
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use super::super::Platform;
-use super::piece::Tell;
-use super::take::tenant_backup;
+use super::folder::{backup_save, unusable};
+use super::piece::quiet;
 use crate::config;
 use crate::db::By;
 use crate::error::{Error, Result};
@@ -64,17 +62,9 @@ pub async fn scheduled_backups(platform: &Platform, settings: &config::Backup) -
     Ok(done)
 }
 
-fn unusable(folder: &str, error: &std::io::Error) -> Error {
-    Error::internal(format!("the folder of backups, {folder}: {error}"))
-}
-
 async fn save(platform: &Platform, settings: &config::Backup, tenant: Uuid) -> Result<u64> {
-    let folder = Path::new(&settings.folder).join(tenant.to_string());
-    fs::create_dir_all(&folder).map_err(|error| unusable(&settings.folder, &error))?;
-    let path = folder.join(format!("{}.backup", Timestamp::now().strftime("%Y%m%dT%H%M%SZ")));
     let by = By { name: ACTOR.to_owned(), origin: None };
-    let quiet: Tell = Arc::new(|_| {});
-    Ok(tenant_backup(platform, tenant, path, settings.encrypt, &by, quiet).await?.header.rows())
+    Ok(backup_save(platform, settings, tenant, &by, quiet()).await?.header.rows())
 }
 
 /// The newest backup of a tenant stays, however old it is.

@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::super::Platform;
-use super::super::life::{fault::reach, task};
+use super::super::life::fault::reach;
+use super::super::life::task::{self, Resident};
 use super::file;
 use super::header::Header;
-use super::piece::{Piece, Progress, Tell, way};
+use super::piece::{Piece, Progress, Tell, Told, way};
 use super::save;
 use crate::db::By;
 use crate::error::Result;
@@ -23,6 +24,16 @@ pub struct Saved {
     pub header: Header,
 }
 
+/// Where a tenant is saved to.
+pub struct Target {
+    /// The file; one that is there is replaced.
+    pub path: PathBuf,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+    /// What the journal says of it.
+    pub input: Json,
+}
+
 /// Saves a tenant into a file that appears when it is whole. Whoever works in the tenant is not disturbed; its migration
 /// waits.
 pub async fn tenant_backup(
@@ -34,15 +45,21 @@ pub async fn tenant_backup(
     tell: Tell,
 ) -> Result<Saved> {
     let resident = task::resident(platform, tenant).await?;
-    task::in_use(&resident)?;
     let input = json!({ "encrypted": encrypted });
-    let subject = (tenant, resident.subdomain.as_str());
-    let operation = task::begin(platform, "tenant.backup", "save", subject, &input, by).await?;
+    save_as(platform, &resident, Target { path, encrypted, input }, by, tell).await
+}
+
+/// The same for a tenant that was looked up.
+pub async fn save_as(platform: &Platform, resident: &Resident, target: Target, by: &By, tell: Tell) -> Result<Saved> {
+    task::in_use(resident)?;
+    let subject = (resident.place.tenant, resident.subdomain.as_str());
+    let operation = task::begin(platform, "tenant.backup", "save", subject, &target.input, by).await?;
+    tell(Told::Begun(operation.id));
     reach("tenant.backup.save")?;
     let (giver, pieces) = way();
-    let reading = tokio::spawn(save::read(platform.clone(), resident.place, giver, tell));
-    let key = encrypted.then(|| platform.database.sealing().clone());
-    let outcome = file::write(path, key, pieces).await;
+    let reading = tokio::spawn(save::read(platform.clone(), resident.place.clone(), giver, tell));
+    let key = target.encrypted.then(|| platform.database.sealing().clone());
+    let outcome = file::write(target.path, key, pieces).await;
     // On a failure of the writer the reader stands still before a way that leads nowhere.
     reading.abort();
     match outcome {
@@ -76,7 +93,7 @@ pub async fn backup_verify(platform: &Platform, path: &Path, tell: Tell) -> Resu
         match pieces.next().await? {
             Piece::End(tally) => {
                 rows += tally.rows;
-                tell(Progress { rows, of });
+                tell(Told::Rows(Progress { rows, of }));
             }
             Piece::Finish => return Ok(Verified { header, rows }),
             Piece::Header(_) | Piece::Table(_) | Piece::Rows(_) => {}

@@ -7,6 +7,7 @@ use super::super::journal::{Operation, conclude};
 use super::super::life::{fault::reach, task};
 use super::super::{Platform, modules};
 use super::load::enter;
+use super::piece::{Tell, Told};
 use super::swap;
 use crate::db::{By, Place, Transaction};
 use crate::error::{Error, Result};
@@ -16,12 +17,19 @@ use crate::ident::Ident;
 ///
 /// # Errors
 /// `conflict` when there was none, or when what it put aside is gone.
-pub async fn tenant_unrestore(platform: &Platform, tenant: Uuid, keep_days: u32, by: &By) -> Result<String> {
+pub async fn tenant_unrestore(
+    platform: &Platform,
+    tenant: Uuid,
+    keep_days: u32,
+    by: &By,
+    tell: Tell,
+) -> Result<String> {
     let resident = task::resident(platform, tenant).await?;
     task::in_use(&resident)?;
     let subject = (tenant, resident.subdomain.as_str());
     let operation = task::begin(platform, "tenant.unrestore", "swap", subject, &json!({}), by).await?;
     let id = operation.id;
+    tell(Told::Begun(id));
     reach("tenant.unrestore.swap")?;
     let mut tx = operation.control.begin_by(by).await?;
     match bring_back(platform, &mut tx, &resident.place, keep_days, by).await {

@@ -6,8 +6,11 @@
 
 mod apply;
 mod leader;
+mod log;
+mod order;
 mod pending;
 mod record;
+mod runs;
 mod trial;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,12 +18,18 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, future, stream};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 pub use apply::Fault;
 pub use leader::{Leader, running_migration};
+pub use order::Order;
 pub use pending::{Pending, Selection, Trouble, pending_tenants, troubled_tenants, verify_files};
+pub use runs::{
+    PackVersion, Run, RunEvent, fleet_versions, pause_migration, resumed_order, run_events, run_list, run_show,
+};
 pub use trial::{Rehearsal, rehearse};
 
+use self::log::Log;
 use super::Platform;
 use crate::error::Result;
 
@@ -59,6 +68,10 @@ impl Behind {
     pub fn packs(&self) -> &[Pending] {
         &self.0
     }
+
+    fn tenant(&self) -> Option<Uuid> {
+        self.0.first().map(|item| item.place.tenant)
+    }
 }
 
 /// What is told while it goes on.
@@ -90,17 +103,32 @@ pub struct Summary {
 /// Why a run ended early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Halt {
-    /// Somebody asked for it.
+    /// Somebody asked the process that runs it.
     Asked,
+    /// Somebody asked for a pause, from wherever.
+    Paused,
     /// One of the first tenants failed.
     Canary,
     /// More failed than was allowed.
     Failures,
 }
 
+impl Halt {
+    /// How it is written down; a pause is an outcome of its own.
+    fn code(self) -> Option<&'static str> {
+        match self {
+            Self::Asked => Some("asked"),
+            Self::Paused => None,
+            Self::Canary => Some("canary"),
+            Self::Failures => Some("failures"),
+        }
+    }
+}
+
 impl Summary {
     fn outcome(&self) -> &'static str {
         match (self.halt, self.failed + self.quarantined) {
+            (Some(Halt::Paused), _) => "paused",
             (Some(_), _) => "stopped",
             (None, 0) => "done",
             (None, _) => "partly",
@@ -108,30 +136,55 @@ impl Summary {
     }
 }
 
-/// Brings what is pending up to date and tells of each tenant.
+/// Brings what is pending up to date, tells of each tenant, and gives the lead back.
 pub async fn migrate_fleet(
     platform: &Platform,
-    leader: &mut Leader,
-    selection: &Selection,
-    pace: &Pace,
+    mut leader: Leader,
+    order: &Order,
     stop: &CancellationToken,
     tell: impl Fn(Event<'_>),
 ) -> Result<Summary> {
+    let outcome = lead(platform, &mut leader, order, stop, tell).await;
+    match (leader.end(&outcome).await, outcome) {
+        (Err(error), Ok(_)) => Err(error),
+        (_, outcome) => outcome,
+    }
+}
+
+async fn lead(
+    platform: &Platform,
+    leader: &mut Leader,
+    order: &Order,
+    stop: &CancellationToken,
+    tell: impl Fn(Event<'_>),
+) -> Result<Summary> {
+    let (selection, pace) = (order.selection(), order.pace());
     verify_files(platform, selection.tenant.as_deref()).await?;
     pending::adopt_files(platform).await?;
-    let (tenants, quarantined) = gather(pending_tenants(platform, selection).await?, selection);
-    leader.begin(tenants.len()).await?;
-    let mut run = Run {
+    let (tenants, quarantined) = gather(pending_tenants(platform, &selection).await?, &selection);
+    leader.begin(tenants.len(), quarantined).await?;
+    let (log, pause, over) = (Log::default(), stop.child_token(), CancellationToken::new());
+    let mut course = Course {
         platform,
-        pace,
+        pace: &pace,
         stop,
+        pause: &pause,
         failed: AtomicUsize::new(0),
         migrated: AtomicUsize::new(0),
         summary: Summary { total: tenants.len(), quarantined, ..Summary::default() },
     };
-    run.waves(tenants, &tell).await;
-    let (failed, migrated) = (run.failed.into_inner(), run.migrated.into_inner());
-    Ok(Summary { failed, migrated, ..run.summary })
+    let told = |event: Event<'_>| {
+        log.note(&event);
+        tell(event);
+    };
+    let work = async {
+        course.waves(tenants, &told).await;
+        over.cancel();
+    };
+    let (followed, ()) = future::join(leader.follow(&log, &pause, &over), work).await;
+    followed?;
+    let (failed, migrated) = (course.failed.into_inner(), course.migrated.into_inner());
+    Ok(Summary { failed, migrated, ..course.summary })
 }
 
 /// Tenants with what they lack, and how many are left out.
@@ -152,16 +205,19 @@ fn gather(pending: Vec<Pending>, selection: &Selection) -> (Vec<Behind>, usize) 
     (tenants, left_out.len())
 }
 
-struct Run<'a> {
+/// A run under way.
+struct Course<'a> {
     platform: &'a Platform,
     pace: &'a Pace,
     stop: &'a CancellationToken,
+    /// No further tenant is taken; cancelled with `stop`.
+    pause: &'a CancellationToken,
     failed: AtomicUsize,
     migrated: AtomicUsize,
     summary: Summary,
 }
 
-impl Run<'_> {
+impl Course<'_> {
     async fn waves(&mut self, mut tenants: Vec<Behind>, tell: &impl Fn(Event<'_>)) {
         for (number, size) in wave_sizes(tenants.len(), self.pace).into_iter().enumerate() {
             let rest = tenants.split_off(size.min(tenants.len()));
@@ -170,7 +226,7 @@ impl Run<'_> {
             let whole = self.wave(tenants, canary, tell).await;
             let failed = self.failed.load(Ordering::Relaxed);
             self.summary.halt = match failed {
-                _ if self.stop.is_cancelled() && !(whole && rest.is_empty()) => Some(Halt::Asked),
+                _ if self.pause.is_cancelled() && !(whole && rest.is_empty()) => Some(self.asked()),
                 1.. if canary => Some(Halt::Canary),
                 failed if failed > self.allowed(!self.pace.waves.is_empty()) => Some(Halt::Failures),
                 _ => self.summary.halt,
@@ -188,7 +244,7 @@ impl Run<'_> {
         let begun = AtomicUsize::new(0);
         let allowed = if canary { 0 } else { self.allowed(false) };
         let goes_on = |_: &Behind| {
-            let go = !self.stop.is_cancelled() && self.failed.load(Ordering::Relaxed) <= allowed;
+            let go = !self.pause.is_cancelled() && self.failed.load(Ordering::Relaxed) <= allowed;
             begun.fetch_add(usize::from(go), Ordering::Relaxed);
             future::ready(go)
         };
@@ -207,6 +263,10 @@ impl Run<'_> {
             })
             .await;
         begun.into_inner() == number
+    }
+
+    fn asked(&self) -> Halt {
+        if self.stop.is_cancelled() { Halt::Asked } else { Halt::Paused }
     }
 
     fn allowed(&self, in_waves: bool) -> usize {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::super::backup::{Header, Pieces, Tell, Touch, enter, load};
+use super::super::backup::{Header, Pieces, Tell, Told, Touch, enter, load};
 use super::super::journal::Operation;
 use super::super::provision::{self, NewTenant, Owner, Provisioned, Term};
 use super::super::{Platform, modules};
@@ -72,11 +72,12 @@ async fn take_in(
     let input = json!({ "from": header.tenant.subdomain, "made_at": header.made_at });
     operation.control.execute(sql, &[&operation.id, &arrival.kind, &input]).await?;
     let id = operation.id;
+    tell(Told::Begun(id));
     let mut tx = operation.control.begin_by(&arrival.by).await?;
     let mut operation = match fill(platform, &mut tx, arrival, &place, header, pieces, tell).await {
         Ok(()) => Operation { id, control: tx.commit_and_keep().await? },
         Err(cause) => {
-            provision::undo(Operation { id, control: tx.rollback().await? }, place.tenant).await?;
+            provision::undo(Operation { id, control: tx.rollback().await? }, place.tenant, Some(&cause)).await?;
             return Err(cause);
         }
     };
@@ -89,7 +90,7 @@ async fn take_in(
 /// Its users come with its data, the owner among them.
 fn newcomer(arrival: &Arrival, header: &Header) -> Result<NewTenant> {
     let plan = arrival.plan.clone().or_else(|| header.terms.plan.clone()).ok_or_else(|| {
-        Error::validation().parameter("--plan", "required", "is required: the data is of a tenant without a plan")
+        Error::validation().field("#/plan", "required", "is required: the data is of a tenant without a plan")
     })?;
     let nobody =
         Owner { email: String::new(), first_name: String::new(), last_name: String::new(), password_hash: None };

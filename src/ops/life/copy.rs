@@ -5,7 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::super::Platform;
-use super::super::backup::{Tell, Touch, read, way};
+use super::super::backup::{Tell, Touch, quiet, read, way};
 use super::super::provision::Provisioned;
 use super::arrival::{Arrival, CLONE, arrive};
 use super::task;
@@ -28,8 +28,7 @@ pub async fn tenant_clone(
     let resident = task::resident(platform, tenant).await?;
     task::in_use(&resident)?;
     let (giver, mut pieces) = way();
-    let quiet: Tell = Arc::new(|_| {});
-    let reading = tokio::spawn(read(platform.clone(), resident.place, giver, quiet));
+    let reading = tokio::spawn(read(platform.clone(), resident.place, giver, quiet()));
     let header = Arc::new(pieces.header().await?);
     let arrival = Arrival {
         kind: CLONE,

@@ -13,7 +13,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::super::backup::{FORMS, LIMITS, Progress, Tell};
+use super::super::backup::{FORMS, LIMITS, Progress, Tell, Told};
 use super::super::{Platform, modules};
 use super::fault::reach;
 use super::task::{self, Resident};
@@ -134,7 +134,7 @@ async fn write_all(platform: &Platform, resident: &Resident, folder: &Path, tell
         let table = shape.write(&mut tx, folder).await?;
         exported.rows += table.rows;
         exported.tables.push(table);
-        tell(Progress { rows: exported.rows, of: exported.rows });
+        tell(Told::Rows(Progress { rows: exported.rows, of: exported.rows }));
     }
     let moment = tx.query("select to_char(now() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')", &[]).await?;
     let manifest = json!({

@@ -6,12 +6,14 @@ use uuid::Uuid;
 use super::super::Platform;
 use super::super::journal::Operation;
 use super::super::modules;
+use crate::audit;
 use crate::db::{BucketId, By, Place, Transaction};
 use crate::error::{Error, Result};
 use crate::tenant::{place_of, tenant_not_found};
 
 /// Kinds of operations that are one transaction, or make one file.
-pub const KINDS: [&str; 5] = ["tenant.backup", "tenant.restore", "tenant.unrestore", "tenant.export", "tenant.purge"];
+pub const KINDS: [&str; 6] =
+    ["tenant.backup", "tenant.restore", "tenant.unrestore", "tenant.export", "tenant.purge", "backup.verify"];
 
 /// Writes down what is about to be done, before it is.
 pub async fn begin(
@@ -22,12 +24,15 @@ pub async fn begin(
     input: &Json,
     by: &By,
 ) -> Result<Operation> {
-    let mut operation = Operation::start(platform).await?;
+    let Operation { id, control } = Operation::start(platform).await?;
     let sql = "insert into public.operations (id, kind, tenant_id, subject, state, step, input, actor)
         values ($1, $2, $3, $4, 'running', $5, $6, $7)";
     let (tenant, name) = subject;
-    operation.control.execute(sql, &[&operation.id, &kind, &tenant, &name, &step, input, &by.name]).await?;
-    Ok(operation)
+    let mut tx = control.begin_by(by).await?;
+    tx.execute(sql, &[&id, &kind, &tenant, &name, &step, input, &by.name]).await?;
+    let action = kind.rsplit('.').next().unwrap_or(kind);
+    audit::request(&mut tx, by, action, ("tenants", tenant), input).await?;
+    Ok(Operation { id, control: tx.commit_and_keep().await? })
 }
 
 /// It was done.
