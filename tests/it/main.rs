@@ -50,6 +50,7 @@ mod link_pages;
 mod metadata;
 mod modules;
 mod news;
+mod object_store;
 mod once;
 mod openapi;
 mod operations;

@@ -39,9 +39,14 @@ pub async fn failing(world: &World, words: &[&str], place: &str) -> Ran {
 }
 
 /// The same with a variable.
-pub async fn with_variable(world: &World, words: &[&str], (name, value): (&str, &str)) -> Ran {
+pub async fn with_variable(world: &World, words: &[&str], variable: (&str, &str)) -> Ran {
+    with_variables(world, words, &[variable]).await
+}
+
+/// The same with several.
+pub async fn with_variables(world: &World, words: &[&str], variables: &[(&str, &str)]) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_insula"));
-    command.args(words).args(["--no-input"]).envs(world.environment()).env(name, value);
+    command.args(words).args(["--no-input"]).envs(world.environment()).envs(variables.iter().copied());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let output = command.spawn().unwrap().wait_with_output().await.unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();

@@ -4,12 +4,10 @@
 //! COPY, `E` their number and SHA-256 as JSON, `Z` the end. Nothing in a file is ever run as SQL: names are looked up among
 //! those of our own packs, and rows are values.
 
-use std::fs::File;
-use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
+use std::io::{self, BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use tempfile::NamedTempFile;
 use tokio::task::spawn_blocking;
 use zstd::stream::read::Decoder;
 use zstd::stream::write::Encoder;
@@ -17,6 +15,7 @@ use zstd::stream::write::Encoder;
 use super::frames::{Frames, Opened};
 use super::header::Header;
 use super::piece::{Counter, Giver, Piece, Pieces, Tally, way};
+use super::store;
 use crate::db::seal::SealingKey;
 use crate::error::{Error, Result};
 
@@ -36,33 +35,24 @@ pub struct Written {
     pub header: Header,
 }
 
-/// Writes a file beside its place and puts it there when it is whole.
+/// Writes a file that appears in its place when it is whole.
 pub async fn write(path: PathBuf, key: Option<SealingKey>, mut pieces: Pieces) -> Result<Written> {
     let work = move || {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut unwritten =
-            |error: &dyn std::fmt::Display| Error::conflict(format!("Cannot write {}: {error}.", path.display()));
-        let temporary = tempfile::Builder::new().prefix(".backup-").suffix(".partial").tempfile_in(folder);
-        let temporary = temporary.map_err(|error| unwritten(&error))?;
-        let (temporary, header) = fill(temporary, key.as_ref(), &mut pieces, &mut unwritten)?;
-        let whole = temporary.as_file().sync_all().and_then(|()| temporary.as_file().metadata());
-        let bytes = whole.map_err(|error| unwritten(&error))?.len();
-        temporary.persist(&path).map_err(|error| unwritten(&error.error))?;
-        let _ = File::open(folder).and_then(|folder| folder.sync_all());
-        Ok(Written { bytes, header })
+        let unwritten = |error: io::Error| Error::conflict(format!("Cannot write {}: {error}.", path.display()));
+        let (draft, header) = fill(store::create(&path).map_err(unwritten)?, key.as_ref(), &mut pieces, unwritten)?;
+        Ok(Written { bytes: draft.finish().map_err(unwritten)?, header })
     };
     spawn_blocking(work).await.map_err(Error::internal)?
 }
 
-fn fill(
-    temporary: NamedTempFile,
+fn fill<W: Write>(
+    draft: W,
     key: Option<&SealingKey>,
     pieces: &mut Pieces,
-    unwritten: &mut dyn FnMut(&dyn std::fmt::Display) -> Error,
-) -> Result<(NamedTempFile, Header)> {
-    let mut io = |error: io::Error| unwritten(&error);
-    let frames = Frames::new(BufWriter::new(temporary), key).map_err(&mut io)?;
-    let mut out = Encoder::new(frames, LEVEL).map_err(&mut io)?;
+    unwritten: impl Fn(io::Error) -> Error,
+) -> Result<(W, Header)> {
+    let frames = Frames::new(draft, key).map_err(&unwritten)?;
+    let mut out = Encoder::new(frames, LEVEL).map_err(&unwritten)?;
     let mut header = None;
     loop {
         let (kind, body) = match pieces.next_blocking()? {
@@ -76,12 +66,11 @@ fn fill(
             Piece::End(tally) => (b'E', serde_json::to_vec(&tally).map_err(Error::internal)?.into()),
             Piece::Finish => break,
         };
-        record(&mut out, kind, &body).map_err(&mut io)?;
+        record(&mut out, kind, &body).map_err(&unwritten)?;
     }
-    record(&mut out, b'Z', &Bytes::new()).map_err(&mut io)?;
-    let frames = out.finish().map_err(&mut io)?;
-    let file = frames.finish().and_then(|out| out.into_inner().map_err(|error| error.into_error())).map_err(&mut io)?;
-    Ok((file, header.ok_or_else(|| Error::internal("a backup without a header"))?))
+    record(&mut out, b'Z', &Bytes::new()).map_err(&unwritten)?;
+    let draft = out.finish().and_then(Frames::finish).map_err(&unwritten)?;
+    Ok((draft, header.ok_or_else(|| Error::internal("a backup without a header"))?))
 }
 
 fn record(out: &mut impl Write, kind: u8, body: &Bytes) -> io::Result<()> {
@@ -128,11 +117,11 @@ fn refusal(path: &Path, error: &io::Error) -> Error {
     }
 }
 
-struct Reader(Decoder<'static, BufReader<Opened<BufReader<File>>>>);
+struct Reader(Decoder<'static, BufReader<Opened<BufReader<Box<dyn Read + Send>>>>>);
 
 impl Reader {
     fn open(path: &Path, key: &SealingKey) -> io::Result<Self> {
-        let opened = Opened::new(BufReader::new(File::open(path)?), key)?;
+        let opened = Opened::new(BufReader::new(store::read(path)?), key)?;
         let mut decoder = Decoder::new(opened)?;
         decoder.window_log_max(WINDOW_LOG)?;
         Ok(Self(decoder))

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{self, FileType};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -20,6 +19,7 @@ use super::super::life::task;
 use super::file;
 use super::piece::{Tell, Told};
 use super::restore::{Restored, tenant_restore, tenant_restore_as};
+use super::store::{self, Entry};
 use super::take::{Saved, Target, backup_verify, save_as};
 use crate::config;
 use crate::db::By;
@@ -48,14 +48,15 @@ impl BackupName {
     }
 
     /// Where it is, if it is among those that are listed.
-    fn find(&self, settings: &config::Backup) -> Result<PathBuf> {
-        let listed = match settings.folder.as_str() {
-            "" => Vec::new(),
-            folder => {
-                names(Path::new(folder), Some(self.tenant)).map_err(|error| unusable(&settings.folder, &error))?
-            }
-        };
-        if listed.contains(self) { Ok(self.path(&settings.folder)) } else { Err(unknown()) }
+    async fn find(self, settings: &config::Backup) -> Result<PathBuf> {
+        if settings.folder.is_empty() {
+            return Err(unknown());
+        }
+        let folder = PathBuf::from(&settings.folder);
+        let work = spawn_blocking(move || names(&folder, Some(self.tenant)));
+        let listed = work.await.map_err(Error::internal)?.map_err(|error| unusable(&settings.folder, &error))?;
+        let there = listed.iter().any(|(name, _)| *name == self);
+        if there { Ok(self.path(&settings.folder)) } else { Err(unknown()) }
     }
 }
 
@@ -119,7 +120,7 @@ pub async fn backup_list(
     let (folder, key) = (settings.folder.clone(), platform.database.sealing().clone());
     let work = move || {
         let mut names = names(Path::new(&folder), tenant)?;
-        names.retain(|name| after.is_none_or(|after| *name < after));
+        names.retain(|(name, _)| after.is_none_or(|after| *name < after));
         names.sort_unstable_by(|one, other| other.cmp(one));
         names.truncate(limit.saturating_add(1));
         Ok(names.into_iter().map(|name| look_into(name, &folder, &key)).collect())
@@ -128,36 +129,18 @@ pub async fn backup_list(
     listed.map_err(|error| unusable(&settings.folder, &error))
 }
 
-fn names(folder: &Path, only: Option<Uuid>) -> std::io::Result<Vec<BackupName>> {
-    let mut names = Vec::new();
-    for tenant in entries(folder, FileType::is_dir)?.iter().filter_map(|name| name.parse::<Uuid>().ok()) {
-        if only.is_none_or(|only| only == tenant) {
-            let files = entries(&folder.join(tenant.to_string()), FileType::is_file)?;
-            let moments = files.iter().filter_map(|file| file.strip_suffix(".backup"));
-            names.extend(moments.filter_map(|moment| format!("{tenant}_{moment}").parse::<BackupName>().ok()));
-        }
-    }
-    Ok(names)
+/// Names of backups with the bytes of their files.
+fn names(folder: &Path, only: Option<Uuid>) -> std::io::Result<Vec<(BackupName, u64)>> {
+    let only = only.map(|tenant| tenant.to_string());
+    let name = |entry: &Entry| {
+        let name = format!("{}_{}", entry.folder, entry.file.strip_suffix(".backup")?);
+        Some((name.parse().ok()?, entry.bytes))
+    };
+    Ok(store::list(folder, only.as_deref())?.iter().filter_map(name).collect())
 }
 
-/// What is of a kind, which links are not; nothing, where there is no folder yet, or no more.
-fn entries(folder: &Path, is: fn(&FileType) -> bool) -> std::io::Result<Vec<String>> {
-    let mut found = Vec::new();
-    if folder.is_dir() {
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            if is(&entry.file_type()?) {
-                found.push(entry.file_name().to_string_lossy().into_owned());
-            }
-        }
-    }
-    Ok(found)
-}
-
-fn look_into(name: BackupName, folder: &str, key: &SealingKey) -> KeptBackup {
-    let path = name.path(folder);
-    let bytes = fs::metadata(&path).map(|file| file.len()).unwrap_or_default();
-    let (header, fault) = match file::header(&path, key) {
+fn look_into((name, bytes): (BackupName, u64), folder: &str, key: &SealingKey) -> KeptBackup {
+    let (header, fault) = match file::header(&name.path(folder), key) {
         Ok(header) => (Some(header), None),
         Err(why) => (None, Some(why)),
     };
@@ -192,8 +175,8 @@ pub async fn backup_save(
     let resident = task::resident(platform, tenant).await?;
     let name = BackupName::now(tenant)?;
     let path = name.path(&settings.folder);
-    fs::create_dir_all(path.parent().unwrap_or(Path::new(&settings.folder)))
-        .map_err(|error| unusable(&settings.folder, &error))?;
+    let of_tenant = Path::new(&settings.folder).join(tenant.to_string());
+    store::make_folder(&of_tenant).map_err(|error| unusable(&settings.folder, &error))?;
     let input = json!({ "backup": name.to_string(), "encrypted": settings.encrypt });
     save_as(platform, &resident, Target { path, encrypted: settings.encrypt, input }, by, tell).await
 }
@@ -210,7 +193,7 @@ pub async fn backup_try(
     by: &By,
     tell: Tell,
 ) -> Result<u64> {
-    let (path, text) = (name.find(settings)?, name.to_string());
+    let (path, text) = (name.find(settings).await?, name.to_string());
     let input = json!({ "backup": text });
     let operation = task::begin(platform, "backup.verify", "read", (name.tenant, &text), &input, by).await?;
     tell(Told::Begun(operation.id));
@@ -237,7 +220,7 @@ pub async fn backup_restore(
 ) -> Result<Restored> {
     let refuse = |why: &str| Error::validation().field("#/backup", "invalid_value", why);
     let name: BackupName = name.parse().map_err(|_| refuse("is not the name of a backup"))?;
-    let path = name.find(settings).map_err(|_| refuse("is not among the backups"))?;
+    let path = name.find(settings).await.map_err(|_| refuse("is not among the backups"))?;
     let header = super::backup_header(platform, &path).await?;
     if name.tenant != tenant || header.tenant.id != tenant {
         return Err(refuse("is of another tenant"));
@@ -254,7 +237,7 @@ pub async fn backup_restore_as(
     by: &By,
     tell: Tell,
 ) -> Result<Restored> {
-    tenant_restore_as(platform, &name.find(settings)?, new.0, new.1, by, tell).await
+    tenant_restore_as(platform, &name.find(settings).await?, new.0, new.1, by, tell).await
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! A backup is logical: the versions of the packs, and the rows of their tables. Schemas are made by the files of our own
 //! packs, never by anything that a backup says.
 
+mod bucket;
 mod file;
 mod folder;
 mod frames;
@@ -13,6 +14,7 @@ mod piece;
 mod restore;
 mod save;
 mod schedule;
+mod store;
 mod swap;
 mod take;
 mod undo;

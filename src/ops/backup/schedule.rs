@@ -1,6 +1,7 @@
 //! Backups that the service makes by itself, into the [folder](super::folder).
 
-use std::fs;
+use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -10,6 +11,7 @@ use uuid::Uuid;
 use super::super::Platform;
 use super::folder::{backup_save, unusable};
 use super::piece::quiet;
+use super::store::{self, Entry, PARTIAL};
 use crate::config;
 use crate::db::By;
 use crate::error::{Error, Result};
@@ -68,39 +70,39 @@ async fn save(platform: &Platform, settings: &config::Backup, tenant: Uuid) -> R
 }
 
 /// The newest backup of a tenant stays, however old it is.
-fn clean(folder: &Path, erased: &[String], keep: Duration) -> std::io::Result<Vec<String>> {
+fn clean(root: &Path, erased: &[String], keep: Duration) -> io::Result<Vec<String>> {
     let mut done = Vec::new();
-    if !folder.is_dir() {
-        return Ok(done);
-    }
-    for entry in fs::read_dir(folder)? {
-        let of_tenant = entry?.path();
-        let name = of_tenant.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.parse::<Uuid>().is_err() || !of_tenant.is_dir() {
+    for (tenant, mut files) in by_tenant(root)? {
+        if erased.contains(&tenant) {
+            files.iter().try_for_each(|file| store::remove(&file.path(root)))?;
+            store::remove_folder(&root.join(&tenant))?;
+            done.push(format!("removed the backups of {tenant}, which was erased"));
             continue;
         }
-        if erased.contains(&name) {
-            fs::remove_dir_all(&of_tenant)?;
-            done.push(format!("removed the backups of {name}, which was erased"));
-            continue;
-        }
-        let mut files =
-            fs::read_dir(&of_tenant)?.map(|file| file.map(|file| file.path())).collect::<Result<Vec<_>, _>>()?;
-        files.sort_unstable();
-        let newest = files.iter().rposition(|file| file.extension().is_some_and(|kind| kind == "backup"));
+        files.sort_unstable_by(|one, other| one.file.cmp(&other.file));
+        let newest = files.iter().rposition(|file| file.file.ends_with(".backup"));
         for (at, file) in files.iter().enumerate() {
-            let age = SystemTime::now().duration_since(fs::metadata(file)?.modified()?).unwrap_or_default();
-            let most = match file.extension().and_then(|kind| kind.to_str()) {
-                Some("backup") if Some(at) != newest => keep,
+            let most = match &file.file {
+                name if name.ends_with(".backup") && Some(at) != newest => keep,
                 // Of a process that died in the middle.
-                Some("partial") => DAY,
+                name if name.ends_with(PARTIAL) => DAY,
                 _ => continue,
             };
-            if age > most {
-                fs::remove_file(file)?;
-                done.push(format!("removed {}", file.display()));
+            if SystemTime::now().duration_since(file.modified).unwrap_or_default() > most {
+                store::remove(&file.path(root))?;
+                done.push(format!("removed {}", file.path(root).display()));
             }
         }
     }
     Ok(done)
+}
+
+fn by_tenant(root: &Path) -> io::Result<BTreeMap<String, Vec<Entry>>> {
+    let mut tenants: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
+    for entry in store::list(root, None)? {
+        if entry.folder.parse::<Uuid>().is_ok() {
+            tenants.entry(entry.folder.clone()).or_default().push(entry);
+        }
+    }
+    Ok(tenants)
 }
