@@ -37,9 +37,8 @@ pub struct BackupName {
 }
 
 impl BackupName {
-    fn now(tenant: Uuid) -> Result<Self> {
-        let name = Self { taken: Timestamp::now(), tenant };
-        name.to_string().parse()
+    fn now(tenant: Uuid) -> Self {
+        Self { taken: Timestamp::now(), tenant }
     }
 
     fn path(&self, folder: &str) -> PathBuf {
@@ -49,12 +48,11 @@ impl BackupName {
 
     /// Where it is, if it is among those that are listed.
     fn find(&self, settings: &config::Backup) -> Result<PathBuf> {
-        let listed = match settings.folder.as_str() {
-            "" => Vec::new(),
-            folder => {
-                names(Path::new(folder), Some(self.tenant)).map_err(|error| unusable(&settings.folder, &error))?
-            }
-        };
+        if settings.folder.is_empty() {
+            return Err(unknown());
+        }
+        let listed = names(Path::new(&settings.folder), Some(self.tenant));
+        let listed = listed.map_err(|error| unusable(&settings.folder, &error))?;
         if listed.contains(self) { Ok(self.path(&settings.folder)) } else { Err(unknown()) }
     }
 }
@@ -190,7 +188,7 @@ pub async fn backup_save(
         return Err(Error::conflict("There is no folder for backups.").hint("Set `backup.folder`."));
     }
     let resident = task::resident(platform, tenant).await?;
-    let name = BackupName::now(tenant)?;
+    let name = BackupName::now(tenant);
     let path = name.path(&settings.folder);
     fs::create_dir_all(path.parent().unwrap_or(Path::new(&settings.folder)))
         .map_err(|error| unusable(&settings.folder, &error))?;
