@@ -13,6 +13,7 @@ alter table public.migration_runs
   add constraint migration_runs_halt_known check (halt in ('asked', 'canary', 'failures')),
   add constraint migration_runs_halt_stops check ((outcome = 'stopped') or halt is null),
   add constraint migration_runs_resumes_fk foreign key (resumes) references public.migration_runs (id);
+create index migration_runs_resumes_idx on public.migration_runs (resumes);
 comment on column public.migration_runs.ordered is 'What is meant, and at which pace';
 comment on column public.migration_runs.quarantined is 'Tenants left out, because they failed before';
 comment on column public.migration_runs.resumes is 'The run that this one goes on from';

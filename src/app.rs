@@ -115,9 +115,9 @@ pub async fn migrate_everything(config: &Config) -> Result<Vec<String>> {
     };
     let summary = migrate_fleet(&platform, leader, &everybody, &stop, tell).await?;
     done.extend(told.into_inner());
-    if summary.failed + summary.quarantined > 0 {
-        let left = summary.failed + summary.quarantined;
-        tracing::warn!("{left} tenants could not be migrated and stay behind; see `insula migrate status`");
+    let left = summary.total - summary.migrated + summary.quarantined;
+    if left > 0 {
+        tracing::warn!("{left} tenants were not migrated and stay behind; see `insula migrate status`");
     }
     Ok(done)
 }

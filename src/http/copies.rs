@@ -49,7 +49,7 @@ pub async fn list(State(app): State<Arc<App>>, _: Staff, page: Result<Query<Page
     let Query(Page { tenant, limit, cursor }) = page.map_err(|error| Error::malformed(error.body_text()))?;
     let limit = usize::try_from(limited(limit)?).map_err(Error::internal)?;
     let tenant = match tenant {
-        Some(name) => Some(ops::tenant_find(&app.platform, &name).await?),
+        Some(name) => Some(ops::tenant_find(&app.platform, &name).await.map_err(|error| unknown(&name, error))?),
         None => None,
     };
     let bad = |_| Error::malformed("The query is not valid.").parameter("cursor", "invalid_parameter", "is no cursor");
@@ -60,6 +60,16 @@ pub async fn list(State(app): State<Arc<App>>, _: Staff, page: Result<Query<Page
     let next_cursor = data.last().filter(|_| has_more).map(|last| &last.name);
     let body = object!({ "object": "list", "data": data, "has_more": has_more, "next_cursor": next_cursor, "total_count": null });
     Ok(json(StatusCode::OK, &body)?)
+}
+
+/// What cannot be a subdomain is at fault in the query, not in a body.
+fn unknown(name: &str, error: Error) -> Error {
+    match Subdomain::new(name) {
+        Ok(_) => error,
+        Err(_) => {
+            Error::malformed("The query is not valid.").parameter("tenant", "invalid_parameter", "is no subdomain")
+        }
+    }
 }
 
 /// `POST /api/v1/tenants/{id}/actions/backup`
@@ -145,7 +155,7 @@ pub async fn unrestore(
 /// The copy of a tenant.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Copy {
+pub struct Sandbox {
     subdomain: String,
     name: Option<String>,
 }
@@ -155,7 +165,7 @@ pub async fn clone(
     State(app): State<Arc<App>>,
     TenantAdmin(_, by): TenantAdmin,
     InPath(id): InPath<String>,
-    Json(Copy { subdomain, name }): Json<Copy>,
+    Json(Sandbox { subdomain, name }): Json<Sandbox>,
 ) -> Answer {
     let (tenant, new) = (tenant_key(&id)?, Subdomain::new(&subdomain)?);
     let work = |platform, tell| async move { ops::tenant_clone(&platform, tenant, new, name, &by, tell).await };

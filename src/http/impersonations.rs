@@ -76,7 +76,7 @@ pub async fn end(
     InPath((id, session)): InPath<(String, String)>,
 ) -> Answer {
     let tenant = find(&app, &id).await?;
-    let session = session.parse().map_err(|_| Error::not_found())?;
+    let session = session.parse().ok().filter(|_| tenant.is_known()).ok_or_else(Error::not_found)?;
     app.authenticator.end_impersonation(&tenant, session, by.origin).await?;
     app.sessions.forget(&tenant);
     Ok(StatusCode::NO_CONTENT.into_response())

@@ -3,7 +3,7 @@
 //! What is refused at once is told to the caller. From the moment on in which the work is written down it depends on
 //! nobody: its outcome stands in the journal, or in the runs of the fleet.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -17,8 +17,8 @@ use super::fleet::{Leader, Order, migrate_fleet, verify_files};
 use crate::db::By;
 use crate::error::{Error, Kind, Result};
 
-/// Connections of the control login that a copy of a tenant holds at most, with as many left to others.
-const CONNECTIONS: usize = 4;
+/// Connections of the control login that the copying of a tenant holds. A quarter of all is for such work.
+const CONNECTIONS: usize = 2;
 
 /// So many may follow runs at once; each looks several times a second.
 const FOLLOWERS: usize = 16;
@@ -38,7 +38,7 @@ pub struct Background {
 impl Background {
     /// Nothing yet. On `stop`, no further tenant is migrated.
     pub fn new(platform: Platform, stop: CancellationToken) -> Self {
-        let most = (platform.database.control_connections() / (2 * CONNECTIONS)).max(1);
+        let most = (platform.database.control_connections() / 4 / CONNECTIONS).max(1);
         let room = |most| Arc::new(Semaphore::new(most));
         Self { platform, tasks: TaskTracker::new(), places: room(most), followers: room(FOLLOWERS), stop }
     }
@@ -81,11 +81,13 @@ impl Background {
         let enough = "Enough tenants are saved, restored or copied at this moment.";
         let place = self.places.clone().try_acquire_owned().map_err(|_| crowded(enough))?;
         let (begun, mut heard) = oneshot::channel();
-        let begun = std::sync::Mutex::new(Some(begun));
-        let tell: Tell = Arc::new(move |told| {
-            if let Told::Begun(id) = told
-                && let Some(begun) = begun.lock().ok().and_then(|mut begun| begun.take())
+        let waits = Arc::new(Mutex::new(Some(begun)));
+        let told = waits.clone();
+        let tell: Tell = Arc::new(move |news| {
+            if let Told::Begun(id) = news
+                && let Some(begun) = told.lock().unwrap_or_else(PoisonError::into_inner).take()
             {
+                // A caller who has gone does not stop it.
                 let _ = begun.send(id);
             }
         });
@@ -93,7 +95,10 @@ impl Background {
         let mut task = self.tasks.spawn(async move {
             let outcome = work.await;
             drop(place);
-            if let Err(error) = &outcome {
+            let nobody_waits = waits.lock().unwrap_or_else(PoisonError::into_inner).is_none();
+            if let Err(error) = outcome.as_ref()
+                && nobody_waits
+            {
                 tracing::info!(context = error.private_context(), "work on a tenant failed: {error}");
             }
             outcome.map(drop)
@@ -103,7 +108,7 @@ impl Background {
             Ok(id) = &mut heard => Ok(id),
             ended = &mut task => {
                 ended.map_err(Error::internal)??;
-                heard.await.map_err(Error::internal)
+                Err(Error::internal("the work was not written down"))
             }
         }
     }

@@ -207,7 +207,11 @@ async fn no_name_leads_out_of_the_folder_or_to_another_tenant() {
     let next = format!("{BACKUPS}?cursor={}", listed["next_cursor"].as_str().unwrap());
     let names: Vec<Value> = staff.rows(&next).await.iter().map(|backup| backup["name"].clone()).collect();
     assert_eq!(names, [json!(planted)], "what is no file is no backup");
-    assert_eq!(staff.get(&format!("{BACKUPS}?cursor=../x")).await.status, 400);
+    for (query, parameter) in [("cursor=../x", "cursor"), ("tenant=..", "tenant"), ("limit=0", "limit")] {
+        let refused = staff.get(&format!("{BACKUPS}?{query}")).await.problem(400);
+        assert_eq!(refused["errors"][0]["parameter"], parameter, "{refused}");
+    }
+    assert_eq!(staff.get(&format!("{BACKUPS}?tenant=nobody")).await.problem(404)["code"], "tenant_not_found");
 }
 
 #[tokio::test]

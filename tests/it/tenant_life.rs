@@ -293,5 +293,7 @@ async fn operators_rename_delete_and_erase_by_api() {
     act("delete", json!({ "confirm": new })).await.ok();
     assert_eq!(act("purge", json!({ "confirm": new })).await.status, StatusCode::NO_CONTENT);
     assert_eq!(act("purge", json!({ "confirm": new })).await.problem(404)["code"], "tenant_not_found");
+    let session = format!("/api/v1/tenants/{id}/impersonations/{}", uuid::Uuid::now_v7());
+    assert_eq!(staff.delete(&session).await.problem(404)["code"], "not_found");
     invariants(&world).await;
 }

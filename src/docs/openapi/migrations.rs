@@ -160,7 +160,7 @@ pub fn events() -> Operation {
         )
         .with(key())
         .with(last)
-        .media(200, "Events.", "text/event-stream", json!({ "type": "string" }))
+        .media(200, "Events.", "text/event-stream", json!({}))
 }
 
 fn nothing() -> Value {

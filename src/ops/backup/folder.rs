@@ -37,9 +37,8 @@ pub struct BackupName {
 }
 
 impl BackupName {
-    fn now(tenant: Uuid) -> Result<Self> {
-        let name = Self { taken: Timestamp::now(), tenant };
-        name.to_string().parse()
+    fn now(tenant: Uuid) -> Self {
+        Self { taken: Timestamp::now(), tenant }
     }
 
     fn path(&self, folder: &str) -> PathBuf {
@@ -173,7 +172,7 @@ pub async fn backup_save(
         return Err(Error::conflict("There is no folder for backups.").hint("Set `backup.folder`."));
     }
     let resident = task::resident(platform, tenant).await?;
-    let name = BackupName::now(tenant)?;
+    let name = BackupName::now(tenant);
     let path = name.path(&settings.folder);
     let of_tenant = Path::new(&settings.folder).join(tenant.to_string());
     store::make_folder(&of_tenant).map_err(|error| unusable(&settings.folder, &error))?;

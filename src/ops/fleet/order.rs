@@ -9,6 +9,7 @@ use super::super::Platform;
 use super::super::directory::tenant_find;
 use super::{Pace, Selection};
 use crate::error::{Error, Result};
+use crate::ident::Subdomain;
 
 /// No statement waits longer for a lock, in milliseconds.
 const LONGEST_LOCK_TIMEOUT_MS: u64 = 3_600_000;
@@ -67,9 +68,9 @@ impl Order {
         }
     }
 
-    /// Refuses numbers that make no sense, and names that nobody has: a slip is not taken for "nothing to do".
+    /// Refuses what makes no sense, and names that nobody has: a slip is not taken for "nothing to do".
     pub async fn check(&self, platform: &Platform) -> Result<()> {
-        self.numbers()?;
+        self.form()?;
         if let Some(name) = &self.tenant {
             tenant_find(platform, name).await?;
         }
@@ -79,10 +80,13 @@ impl Order {
         }
     }
 
-    fn numbers(&self) -> Result<()> {
+    fn form(&self) -> Result<()> {
         let mut faults = Error::validation();
         if self.jobs == 0 {
             faults = faults.field("#/jobs", "invalid_value", "must be a number from 1");
+        }
+        if self.tenant.as_deref().is_some_and(|name| Subdomain::new(name).is_err()) {
+            faults = faults.field("#/tenant", "invalid_format", "is no subdomain");
         }
         for (at, _) in self.waves.iter().enumerate().filter(|(_, percent)| !(1..=100).contains(*percent)) {
             faults = faults.field(format!("#/waves/{at}"), "invalid_value", "must be a number from 1 to 100");
@@ -110,12 +114,18 @@ mod tests {
     }
 
     #[test]
-    fn every_number_that_makes_no_sense_is_named() {
-        let bad = Order { jobs: 0, waves: vec![50, 101, 0], lock_timeout_ms: 0, ..Order::default() };
-        let said = bad.numbers().unwrap_err().to_string();
-        for field in ["#/jobs", "#/waves/1", "#/waves/2", "#/lock_timeout_ms"] {
+    fn everything_that_makes_no_sense_is_named() {
+        let bad = Order {
+            jobs: 0,
+            waves: vec![50, 101, 0],
+            lock_timeout_ms: 0,
+            tenant: Some("x".into()),
+            ..Order::default()
+        };
+        let said = bad.form().unwrap_err().to_string();
+        for field in ["#/tenant", "#/jobs", "#/waves/1", "#/waves/2", "#/lock_timeout_ms"] {
             assert!(said.contains(field), "{said}");
         }
-        assert!(Order::default().numbers().is_ok());
+        assert!(Order::default().form().is_ok());
     }
 }

@@ -95,16 +95,17 @@ pub async fn run_events(platform: &Platform, id: Uuid, after: i32) -> Result<Vec
 /// # Errors
 /// `conflict` when it does not go on.
 pub async fn pause_migration(platform: &Platform, id: Uuid, by: &By) -> Result<()> {
-    let run = run_show(platform, id).await?;
-    let mut tx = platform.database.control().await?.begin_by(by).await?;
     let sql = "update public.migration_runs set pause_asked_by = coalesce(pause_asked_by, $2)
         where id = $1 and outcome = 'running'";
-    if !run.goes_on() || tx.execute(sql, &[&id, &by.name]).await? == 0 {
-        let state = run_show(platform, id).await?.state;
-        return Err(Error::conflict(format!("The migration is {state}, not running.")));
+    if run_show(platform, id).await?.goes_on() {
+        let mut tx = platform.database.control().await?.begin_by(by).await?;
+        if tx.execute(sql, &[&id, &by.name]).await? == 1 {
+            audit::request(&mut tx, by, "pause", ("migrations", id), &Json::Null).await?;
+            return Ok(tx.commit().await?);
+        }
     }
-    audit::request(&mut tx, by, "pause", ("migrations", id), &Json::Null).await?;
-    Ok(tx.commit().await?)
+    let state = run_show(platform, id).await?.state;
+    Err(Error::conflict(format!("The migration is {state}, not running.")))
 }
 
 /// The order of a run that did not come to its end, for another that goes on from there.
