@@ -75,6 +75,7 @@ mod resolution;
 mod round_trips;
 mod school;
 mod school_attendance;
+mod school_books;
 mod school_core;
 mod school_fees;
 mod school_marks;
