@@ -24,6 +24,7 @@ mod crm_scope;
 mod crm_story;
 mod destroying;
 mod doc_pages;
+mod drafts;
 mod entitlements;
 mod escapes;
 mod exports;
