@@ -94,6 +94,7 @@ mod tls;
 mod trade_invoices;
 mod trade_ledger;
 mod trade_orders;
+mod trade_sequences;
 mod trade_settlement;
 mod trade_shop;
 mod trade_story;
