@@ -56,6 +56,7 @@ mod operations;
 mod operators;
 mod outages;
 mod pack_check;
+mod pack_promises;
 mod pack_upgrade;
 mod passwords;
 mod patching;
