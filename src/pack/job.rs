@@ -38,9 +38,9 @@ pub fn check(manifest: &Manifest, complain: &mut impl FnMut(&str, String)) {
 /// A job as PostgreSQL knows it.
 pub fn job(pack: &Pack, name: &str, entry: &JobEntry, shape: &Shape) -> Result<Job, Complaint> {
     let complain = |why: String| Complaint::in_section(pack, &format!("job.{name}"), &entry.function, why);
-    let known: Vec<String> = shape.functions.iter().map(|function| function.name.clone()).collect();
-    let function = shape.functions.iter().find(|function| function.name == entry.function && function.names.is_empty());
-    let Some(function) = function else {
+    let mut possible = shape.functions.iter().filter(|function| function.names.is_empty());
+    let known: Vec<String> = possible.clone().map(|function| function.name.clone()).collect();
+    let Some(function) = possible.find(|function| function.name == entry.function) else {
         let hint = did_you_mean(&entry.function, &known);
         return Err(complain(format!("there is no function `{}` without arguments{hint}", entry.function)));
     };

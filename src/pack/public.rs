@@ -20,14 +20,23 @@ fn verb(method: Method) -> &'static str {
 impl Manifest {
     /// The permission codes of what is public.
     pub fn public_permissions(&self) -> BTreeSet<String> {
-        let mut codes: BTreeSet<String> =
-            self.report.values().filter(|report| report.public).map(|report| report.permission.clone()).collect();
+        self.public().into_iter().map(|(_, code)| code).collect()
+    }
+
+    /// What is public: the header of its section, and its permission code.
+    fn public(&self) -> BTreeSet<(String, String)> {
+        let reports = self.report.iter().filter(|(_, report)| report.public);
+        let mut all: BTreeSet<_> =
+            reports.map(|(name, report)| (format!("[report.{name}]"), report.permission.clone())).collect();
         for (name, resource) in &self.resource {
-            codes.extend(resource.public.iter().map(|method| resource.permission(name, verb(*method))));
-            let actions = resource.action.values().filter(|action| action.public);
-            codes.extend(actions.map(|action| action.permission.clone()));
+            let code = |method: &Method| (format!("[resource.{name}]"), resource.permission(name, verb(*method)));
+            all.extend(resource.public.iter().map(code));
+            let actions = resource.action.iter().filter(|(_, action)| action.public);
+            all.extend(
+                actions.map(|(action, entry)| (format!("[resource.{name}.action.{action}]"), entry.permission.clone())),
+            );
         }
-        codes
+        all
     }
 
     /// What else a permission code opens.
@@ -72,10 +81,10 @@ pub fn check(packs: &[Pack], manifest: &Manifest, complain: &mut impl FnMut(&str
             }
         }
     }
-    for code in manifest.public_permissions() {
+    for (header, code) in manifest.public() {
         let opened = packs.iter().find_map(|pack| pack.manifest.opened_besides(&code));
         if let Some(what) = opened {
-            complain(&code, format!("the permission `{code}` is for anybody, and opens {what}, which is not public"));
+            complain(&header, format!("the permission `{code}` is for anybody, and opens {what}, which is not public"));
         }
     }
 }

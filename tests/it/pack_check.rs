@@ -8,7 +8,7 @@ use insula::pack::{Packs, check_catalog};
 
 use crate::world::World;
 
-const MANIFEST: &str = r#"code = "library"
+pub const MANIFEST: &str = r#"code = "library"
 name = "Library"
 requires = ["system_admin"]
 execute = ["library_due(date)"]
@@ -34,7 +34,7 @@ name = "Librarian"
 grants = ["books.*", "locations.view"]
 "#;
 
-const SQL: &str = "create table library_book (
+pub const SQL: &str = "create table library_book (
   id uuid primary key default uuid_v7(),
   title text not null,
   owner_id uuid,
@@ -46,17 +46,17 @@ create function library_lend(id uuid, input jsonb) returns jsonb language sql as
 ";
 
 /// A folder of packs, removed with the test.
-struct Folder(PathBuf);
+pub struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
         let name = format!("packs-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name))
     }
 
     /// The library with some text of its manifest changed.
-    fn library(from: &str, to: &str) -> Self {
+    pub fn library(from: &str, to: &str) -> Self {
         assert!(MANIFEST.contains(from), "{from}");
         Self::new().with("library", &MANIFEST.replace(from, to), &[("V1__books.sql", SQL)])
     }
@@ -67,7 +67,7 @@ impl Folder {
         Self::new().with("library", MANIFEST, &[("V1__books.sql", &SQL.replace(from, to))])
     }
 
-    fn with(self, pack: &str, manifest: &str, files: &[(&str, &str)]) -> Self {
+    pub fn with(self, pack: &str, manifest: &str, files: &[(&str, &str)]) -> Self {
         let folder = self.0.join(pack);
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("pack.toml"), manifest).unwrap();
@@ -78,7 +78,7 @@ impl Folder {
     }
 
     /// What the manifests alone are refused for, paths below this folder.
-    fn complaints(&self) -> Vec<String> {
+    pub fn complaints(&self) -> Vec<String> {
         match Packs::load_with(&self.0).unwrap() {
             Ok(_) => Vec::new(),
             Err(complaints) => complaints.iter().map(|complaint| self.plain(&complaint.to_string())).collect(),
@@ -86,7 +86,7 @@ impl Folder {
     }
 
     /// What PostgreSQL and the catalogue refuse, once the manifests are good.
-    async fn in_database(&self, world: &World) -> Vec<String> {
+    pub async fn in_database(&self, world: &World) -> Vec<String> {
         assert_eq!(self.complaints(), [""; 0]);
         let packs = Packs::load_with(&self.0).unwrap().unwrap();
         let found = check_catalog(&world.app.platform.database, packs).await.unwrap();

@@ -89,6 +89,17 @@ async fn wrong_registers_are_refused_and_nothing_changes() {
     for user in [&parent, &student] {
         let body = json!({ "student_id": one, "status": "present", "on_date": day });
         assert_eq!(refused(&user.post("/api/v1/attendance", body).await), (403, "forbidden".into()));
+        let register = json!({ "class_id": class, "on_date": day, "marks": [] });
+        assert_eq!(refused(&user.post("/api/v1/registers", register).await), (403, "forbidden".into()));
+        for (resource, action, input) in [
+            ("registers", "mark", json!({ "marks": [{ "student_id": one, "status": "present" }] })),
+            ("registers", "lock", json!({})),
+            ("attendance", "correct", json!({ "status": "present", "reason": "I was there" })),
+        ] {
+            let own = user.rows(&format!("/api/v1/{resource}?select=id")).await[0]["id"].clone();
+            let path = format!("/api/v1/{resource}/{}/actions/{action}", own.as_str().unwrap());
+            assert_eq!(refused(&user.post(&path, input).await), (403, "forbidden".into()), "{path}");
+        }
     }
     // A student who changed the class at noon is not marked twice for the day.
     let moved = json!({ "student_id": one, "status": "present", "on_date": day });

@@ -88,6 +88,32 @@ async fn the_last_seat_goes_to_one() {
 }
 
 #[tokio::test]
+async fn a_seat_is_taken_for_days_and_free_for_others() {
+    let school = School::open().await;
+    let (reception, admin) = (school.user("reception").await, school.user("admin").await);
+    let class = school.class("7B").await;
+    admin.patch(&format!("/api/v1/classes/{class}"), json!({ "capacity": 31 })).await.ok();
+    let year = "(select span from sch_year where state = 'active')";
+    let enroll = async |roll: u32, days: &str| {
+        let student = json!({ "admission_no": format!("D{roll}"), "first_name": "Dia", "date_of_birth": "2014-02-03" });
+        let student = made(reception.post("/api/v1/students", student).await);
+        let span =
+            school.text(&format!("select ({days})::text from (select lower({year}) as a, upper({year}) as z) y")).await;
+        let seat = json!({ "student_id": student, "class_id": class, "roll_no": roll, "span": span });
+        reception.post("/api/v1/enrollments", seat).await
+    };
+    made(enroll(50, "daterange(z - 20, z)").await);
+    assert_eq!(refused(&enroll(51, "daterange(z - 60, z - 19)").await), (409, "class_full".into()), "on one day");
+    made(enroll(52, "daterange(z - 60, z - 20)").await);
+    assert_eq!(refused(&enroll(53, "daterange(a, z)").await), (409, "class_full".into()));
+    let most = format!(
+        "select max((select count(*) from sch_enrollment where class_id = '{class}' and span @> d::date))::text
+         from generate_series(lower({year}), upper({year}) - 1, interval '1 day') d"
+    );
+    assert_eq!(school.text(&most).await, "31");
+}
+
+#[tokio::test]
 async fn years_classes_and_seats_hold_whatever_is_asked() {
     let school = School::open().await;
     let (reception, admin) = (school.user("reception").await, school.user("admin").await);

@@ -92,6 +92,8 @@ async fn a_plan_becomes_dues_that_are_paid_oldest_first() {
         json!([{ "paid": "50.00", "outstanding": "0.00" }, { "paid": "20.00", "outstanding": "30.00" }])
     );
     assert_eq!(accountant.post("/api/v1/receipts", pay.clone()).await.status, 409, "one live use of a reference");
+    let sibling = json!({ "student_id": school.student(21).await, "amount": "70", "method": "upi", "reference": "U1" });
+    made(accountant.post("/api/v1/receipts", sibling).await);
     let split: Vec<_> = accountant.rows(&dues(",id")).await;
     let mut chosen = json!({ "student_id": student, "amount": "10", "method": "cash", "split": [{ "due_id": split[1]["id"], "amount": "10" }] });
     made(accountant.post("/api/v1/receipts", chosen.clone()).await);

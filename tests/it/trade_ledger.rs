@@ -137,6 +137,41 @@ async fn a_closed_month_takes_nothing_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn a_fact_is_one_entry_and_a_printed_month_stays_printed() {
+    let company = Company::with_books().await;
+    let accountant = company.user("accountant").await;
+    let again = "insert into fin_entry (entry_date, source_event) select entry_date, source_event from fin_entry where source_event is not null limit 1";
+    let refusal = company.db.batch_execute(again).await.unwrap_err();
+    assert_eq!(refusal.as_db_error().unwrap().constraint(), Some("fin_entry_source_event_key"));
+    // An entry of last month, which is still open, is corrected: by another one of today.
+    let month = company.text("select daterange(date_trunc('month', current_date - interval '1 month')::date, date_trunc('month', current_date)::date)").await;
+    let printed = format!(
+        "/api/v1/reports/trial_balance?from={}&to={}",
+        company.text(&format!("select lower('{month}'::daterange)")).await,
+        company.text(&format!("select upper('{month}'::daterange) - 1")).await
+    );
+    let before = accountant.rows(&printed).await;
+    let wrong = format!(
+        "select id from fin_entry where state = 'posted' and entry_date <@ '{month}'::daterange order by id limit 1"
+    );
+    let wrong = company.text(&wrong).await;
+    let input = json!({ "on_date": today(&company).await, "reason": "Wrong account" });
+    act(&accountant, "entries", &wrong, "reverse", input).await.ok();
+    assert_eq!(accountant.rows(&printed).await, before);
+    let sums = |id: &str| {
+        format!(
+            "select string_agg(account_id || ' ' || debit || ' ' || credit, ',' order by line_no) from fin_line where entry_id = '{id}'"
+        )
+    };
+    let mirrored = sums(&wrong).replace("debit || ' ' || credit", "credit || ' ' || debit");
+    assert_eq!(
+        company.text(&sums(&company.id("fin_entry", "reversal_of", &wrong).await)).await,
+        company.text(&mirrored).await
+    );
+    company.still_adds_up().await;
+}
+
+#[tokio::test]
 async fn documents_wait_for_accounts_and_stop_for_filed_taxes() {
     let company = Company::with_books().await;
     let (owner, accountant) = (company.user("owner").await, company.user("accountant").await);

@@ -179,6 +179,22 @@ async fn stock_changes_only_by_its_rules() {
 }
 
 #[tokio::test]
+async fn less_than_nothing_lies_only_where_a_bin_allows_it() {
+    let company = Company::with_stock().await;
+    let owner = company.user("owner").await;
+    let (product, bin) = stocked(&company, &owner, "BELOW", 2).await;
+    let zone = company.id("oms_zone", "code", "STORE").await;
+    let deep =
+        made(owner.post("/api/v1/bins", json!({ "zone_id": zone, "code": "DEEP", "allow_negative": true })).await);
+    let take = json!({ "item_id": product, "qty": -3, "note": "Lost" });
+    refuses(&act(&owner, "bins", &bin, "adjust", take.clone()).await, 409, "insufficient_stock");
+    assert_eq!(act(&owner, "bins", &deep, "adjust", take).await.ok()["id"], json!(deep));
+    let lies = |bin: &str| format!("select on_hand from oms_stock where item_id = '{product}' and bin_id = '{bin}'");
+    assert_eq!((company.text(&lies(&bin)).await, company.text(&lies(&deep)).await), ("2.000".into(), "-3.000".into()));
+    company.still_adds_up().await;
+}
+
+#[tokio::test]
 async fn who_picks_sees_what_there_is_to_pick_and_no_costs() {
     let company = Company::with_stock().await;
     let picker = company.user("picker").await;

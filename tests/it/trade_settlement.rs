@@ -106,9 +106,36 @@ async fn what_is_due_is_settled_once_whoever_pays_at_the_same_time() {
     assert_eq!(row["settled"], "0.00");
     assert_eq!(accountant.post("/api/v1/payments", reference).await.status, 201);
     refuses(&act(&accountant, "payments", &paid, "reverse", json!({ "reason": "x" })).await, 409, "wrong_state");
+    refuses(&accountant.post("/api/v1/allocations", allocation).await, 409, "payment_state");
     refuses(&accountant.patch(&format!("/api/v1/payments/{paid}"), json!({ "amount": 1 })).await, 409, "frozen");
     let append = company.db.batch_execute("delete from com_allocation").await.unwrap_err();
     assert_eq!(append.as_db_error().unwrap().detail(), Some("append_only"));
+    company.still_adds_up().await;
+}
+
+#[tokio::test]
+async fn of_a_payment_no_more_is_used_than_came_whatever_it_settles_at_the_same_time() {
+    let company = Company::with_books().await;
+    let accountant = company.user("accountant").await;
+    let customer = company.id("com_party", "code", "C-ANITA").await;
+    let mut items = Vec::new();
+    for _ in 0..4 {
+        items.push(due(&company, &customer).await);
+    }
+    let paid = payment(&company, &customer, "1000", "UPI-1").await;
+    let settle = |n: usize| {
+        let allocation = json!({ "payment_id": paid, "open_item_id": items[n % 4], "amount": 300 });
+        let accountant = &accountant;
+        async move { accountant.post("/api/v1/allocations", allocation).await }
+    };
+    let answers = join_all((0..8).map(settle)).await;
+    let (done, not): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 201);
+    assert_eq!((done.len(), not.len()), (3, 5));
+    for answer in not {
+        assert!(answer.problem(422).to_string().contains("must not use more than was paid"), "{}", answer.text);
+    }
+    let row = accountant.get(&format!("/api/v1/payments/{paid}")).await.ok();
+    assert_eq!((&row["allocated"], &row["unallocated"]), (&json!("900.00"), &json!("100.00")));
     company.still_adds_up().await;
 }
 

@@ -84,6 +84,8 @@ async fn from_the_cart_to_the_paid_order() {
     assert_eq!(forced.as_db_error().unwrap().detail(), Some("parent_frozen"));
     refuses(&checkout(&shop, &cart, BEARER).await, 409, "wrong_state");
     let payment = pay(&shop, &cart, BEARER, "ONE").await;
+    let twice = json!({ "cart_id": cart, "token": BEARER, "gateway": "g", "gateway_ref": "ONE" });
+    refuses(&shop.post("/api/v1/store_payments", twice).await, 409, "already_used");
     let captures = join_all((0..5).map(|_| capture(&shop, &payment, "1859.48"))).await;
     assert_eq!(captures, vec![json!("captured"); 5], "a message that is repeated says the same");
     let sold = owner.get(&format!("/api/v1/orders/{order}")).await.ok();
@@ -100,6 +102,35 @@ async fn from_the_cart_to_the_paid_order() {
         .await;
     let review = json!({ "order_line_id": line, "listing_id": listing, "rating": 5 });
     refuses(&shop.post("/api/v1/reviews", review).await, 422, "not_bought");
+    company.still_adds_up().await;
+}
+
+#[tokio::test]
+async fn a_cart_has_one_live_order_and_costs_at_least_nothing() {
+    let company = Company::with_stock().await;
+    let (owner, shop) = (company.user("owner").await, company.user("shop").await);
+    let listing = listing(&company, &owner, "TWICE", "100", 10).await;
+    let cart = cart(&company, &shop, BEARER, &listing, 2).await;
+    let gift = format!(
+        "insert into shop_adjustment (cart_id, source_type, source_id, amount) values ('{cart}', 'gift', uuid_v7(), 500)"
+    );
+    company.db.batch_execute(&gift).await.unwrap();
+    let live = format!(
+        "select string_agg(state, ',' order by external_ref) from oms_order where external_ref like '{cart}/%'"
+    );
+    for (n, states) in [(1, "held"), (2, "cancelled,held"), (3, "cancelled,cancelled,held")] {
+        let priced = checkout(&shop, &cart, BEARER).await.ok();
+        let sums = ["goods", "discount", "shipping", "total"].map(|part| priced[part].as_str().unwrap());
+        assert_eq!(sums, ["200.00", "200.00", "60.00", "60.00"], "checkout {n}");
+        assert_eq!(company.text(&live).await, states);
+        let past = format!(
+            "set app.action = 'test'; update oms_order set hold_until = now() - interval '1 minute' where external_ref = '{cart}/{n}'"
+        );
+        company.db.batch_execute(&past).await.unwrap();
+        let store = company.id("shop_store", "code", "main").await;
+        act(&owner, "stores", &store, "expire_holds", json!({})).await.ok();
+    }
+    assert!(!company.text(&live).await.contains("held"));
     company.still_adds_up().await;
 }
 
