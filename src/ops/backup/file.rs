@@ -15,7 +15,7 @@ use zstd::stream::write::Encoder;
 use super::frames::{Frames, Opened};
 use super::header::Header;
 use super::piece::{Counter, Giver, Piece, Pieces, Tally, way};
-use super::store;
+use super::store::{self, Source};
 use crate::db::seal::SealingKey;
 use crate::error::{Error, Result};
 
@@ -117,7 +117,7 @@ fn refusal(path: &Path, error: &io::Error) -> Error {
     }
 }
 
-struct Reader(Decoder<'static, BufReader<Opened<BufReader<Box<dyn Read + Send>>>>>);
+struct Reader(Decoder<'static, BufReader<Opened<BufReader<Source>>>>);
 
 impl Reader {
     fn open(path: &Path, key: &SealingKey) -> io::Result<Self> {

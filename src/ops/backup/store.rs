@@ -11,8 +11,11 @@ use tempfile::NamedTempFile;
 
 use super::bucket::{Object, Upload};
 
+/// What is in a file or an object.
+pub type Source = Box<dyn Read + Send>;
+
 /// Opens a file or an object.
-pub fn read(path: &Path) -> io::Result<Box<dyn Read + Send>> {
+pub fn read(path: &Path) -> io::Result<Source> {
     match Object::named(path) {
         Some(object) => Ok(Box::new(object?.read()?)),
         None => Ok(Box::new(File::open(path)?)),
