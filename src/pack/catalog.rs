@@ -264,7 +264,7 @@ pub struct Constraint {
 pub struct Catalog {
     pub(super) packs: Packs,
     pub(super) resources: HashMap<String, Arc<Resource>>,
-    pub(super) tables: HashMap<Ident, String>,
+    pub(super) tables: BTreeMap<Ident, String>,
     pub(super) reports: HashMap<String, Arc<Report>>,
     pub(super) constraints: HashMap<String, Constraint>,
     pub(super) jobs: Vec<Job>,
