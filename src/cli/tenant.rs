@@ -15,7 +15,7 @@ use crate::auth::policy;
 use crate::error::{Error, Place, Result};
 use crate::ident::Subdomain;
 use crate::ops::{
-    NewTenant, Owner, Platform, Term, tenant_create, tenant_find, tenant_list, tenant_resume, tenant_show,
+    NewTenant, Owner, Platform, Term, recover, tenant_create, tenant_find, tenant_list, tenant_resume, tenant_show,
     tenant_suspend, user_email, user_set_password,
 };
 use crate::tenant::Tenants;
@@ -206,6 +206,7 @@ async fn create(context: &Context, args: CreateArgs) -> Result<()> {
         by: context.by(),
     };
     let platform = context.platform().await?;
+    recover(&platform).await?;
     let has_password = new.owner.password_hash.is_some();
     context.out.doing(&format!("making {}", new.subdomain));
     let made = tenant_create(&platform, new).await.map_err(as_flags)?;

@@ -12,6 +12,7 @@ use std::time::SystemTime;
 use uuid::Uuid;
 
 use super::journal::{Operation, conclude};
+use super::life::fault::reach;
 use super::{Platform, modules, ready};
 use crate::auth::{is_email, new_owner_sql};
 use crate::db::{By, Failure, Place, Transaction, choose_bucket};
@@ -95,9 +96,11 @@ async fn create(platform: &Platform, new: &NewTenant) -> Result<Provisioned> {
 async fn create_anew(platform: &Platform, new: &NewTenant) -> Result<Place> {
     let operation = Operation::start(platform).await?;
     let (mut operation, place) = reserve(platform, operation, new).await?;
+    reach("tenant.create.build")?;
     operation.step("build").await?;
     let mut operation = build(platform, operation, new, &place).await?;
     operation.step("activate").await?;
+    reach("tenant.create.activate")?;
     activate(operation, place.tenant, &new.by).await?;
     Ok(place)
 }
@@ -138,6 +141,7 @@ async fn move_in(
     let id = Uuid::now_v7();
     Operation::record(id, tx, KIND, place.tenant, new.subdomain.as_str(), &new.by.name).await?;
     open(tx, id, place.tenant).await?;
+    reach("tenant.create.move_in")?;
     Ok(place)
 }
 

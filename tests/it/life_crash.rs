@@ -4,11 +4,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use insula::ops::recover;
+use insula::ops::{recover, restock};
 use tempfile::TempDir;
 
 use crate::program::{failing, insula, invariants};
+use crate::provisioning::fresh;
 use crate::world::World;
+
+/// How work ends, and whether there is a start of the service before it is tried again.
+const ENDS: [[(&str, bool); 3]; 2] =
+    [[("error", true), ("panic", false), ("kill", true)], [("error", false), ("panic", true), ("kill", false)]];
 
 struct Story {
     world: World,
@@ -35,11 +40,11 @@ impl Story {
     }
 
     /// At every place: an error, a panic, the end of the process. Then the next start cleans up, or the command is simply
-    /// given again.
+    /// given again; every second place has these the other way round.
     async fn survives(&self, work: &Work<'_>) {
         let mut number = 0;
-        for place in work.places {
-            for (how, restart) in [("error", true), ("panic", false), ("kill", true)] {
+        for (at, place) in work.places.iter().enumerate() {
+            for (how, restart) in ENDS[at % 2] {
                 number += 1;
                 let unique = format!("{}{number}", self.world.database.rsplit('_').next().unwrap());
                 let fill = |words: &[&str]| words.iter().map(|w| w.replace('#', &unique)).collect::<Vec<_>>();
@@ -151,4 +156,56 @@ async fn a_purge_dies() {
     let words = ["tenant", "purge", "doomed-#", "--confirm=doomed-#"];
     let places = ["tenant.purge.erase", "tenant.purge.end"];
     story.survives(&Work { before: &before, words: &words, places: &places, finished: &[] }).await;
+}
+
+#[tokio::test]
+async fn a_creation_dies() {
+    let story = Story::new().await;
+    let words = ["tenant", "create", "phoenix-#", "--name", "Phoenix", "--plan", "crm", "--owner", "ann@phoenix.test"];
+    let places = ["tenant.create.build", "tenant.create.activate"];
+    story.survives(&Work { before: &[], words: &words, places: &places, finished: &places[1..] }).await;
+}
+
+#[tokio::test]
+async fn moving_into_a_schema_made_in_advance_dies() {
+    let story = Story::new().await;
+    let age = "update public.tenant_subscriptions set created_at = now() - interval '1 year'";
+    story.world.superuser().await.batch_execute(age).await.unwrap();
+    restock(&story.world.app.platform, 1, "crm").await.unwrap();
+    let name = fresh(&story.world, "nomad");
+    let words = ["tenant", "create", &name, "--name", "Nomad", "--plan", "crm", "--owner", "ann@nomad.test"];
+    let place = "tenant.create.move_in";
+    for how in ["error", "panic", "kill"] {
+        let ran = failing(&story.world, &words, &format!("{place}={how}")).await;
+        assert_ne!(ran.code, Some(0), "{how} {}", ran.said);
+        story.quiet().await;
+        invariants(&story.world).await;
+    }
+    insula(&story.world, &words).await.expect(0);
+    let left = "select count(*) from public.ready_schemas";
+    let left: i64 = story.world.superuser().await.query_one(left, &[]).await.unwrap().get(0);
+    assert_eq!(left, 0, "the schema was there all the time");
+    invariants(&story.world).await;
+}
+
+#[tokio::test]
+async fn another_name_and_a_deletion_die() {
+    let story = Story::new().await;
+    let rename = ["tenant", "rename", "acme", "acme-anew"];
+    for (at, (words, place)) in
+        [(rename, "tenant.rename.end"), (["tenant", "delete", "acme", "--confirm=acme"], "tenant.delete.end")]
+            .iter()
+            .enumerate()
+    {
+        for (how, restart) in ENDS[at] {
+            let ran = failing(&story.world, words, &format!("{place}={how}")).await;
+            assert_ne!(ran.code, Some(0), "{place}={how} {}", ran.said);
+            story.quiet().await;
+            if restart {
+                recover(&story.world.app.platform).await.unwrap();
+            }
+            invariants(&story.world).await;
+            assert!(story.world.app.tenants.by_subdomain("acme").await.unwrap().in_service().is_ok(), "{place}={how}");
+        }
+    }
 }

@@ -67,14 +67,16 @@ pub async fn invariants(world: &World) {
           or (t.state <> 'deleted') is distinct from exists (select from public.tenant_packs p where p.tenant_id = t.id))
         union all
         select 'nobody''s ' || n.nspname from pg_namespace n
-        where n.nspname ~ '^(tenant|shelved)_'
+        where n.nspname ~ '^(tenant|shelved|ready)_'
           and n.nspname not in (select schema_name from public.tenants where state <> 'deleted')
           and n.nspname not in (select schema_name from public.shelved_schemas)
+          and n.nspname not in (select schema_name from public.ready_schemas)
         union all
         select 'unfinished ' || kind from public.operations where finished_at is null
         union all
         select 'bucket ' || b.id || ' counts ' || b.tenant_count from public.buckets b
         where b.tenant_count <> (select count(*) from public.tenants t where t.bucket_id = b.id and t.state <> 'deleted')
+          + (select count(*) from public.ready_schemas r where r.bucket_id = b.id)
         union all
         select 'open ' || query from pg_stat_activity
         where datname = current_database() and state like 'idle in transaction%'

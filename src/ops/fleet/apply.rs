@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tokio_postgres::Row;
 
+use super::super::life::fault::reach;
 use super::super::{Platform, modules};
 use super::pending::Pending;
 use super::{Pace, record};
@@ -101,7 +102,10 @@ async fn advance(platform: &Platform, item: &Pending, pack: &Pack, pace: &Pace, 
         let mut tx = platform.database.control().await?.begin().await?;
         let done = stretch(platform, &mut tx, item, pack, pace, attempt).await;
         match done {
-            Ok(Next::Done) => return Ok(tx.commit().await?),
+            Ok(Next::Done) => {
+                reach("migrate.end")?;
+                return Ok(tx.commit().await?);
+            }
             Ok(Next::More) => tx.commit().await?,
             Ok(Next::Apart(version)) => {
                 drop(tx.rollback().await?);

@@ -27,6 +27,7 @@ pub async fn tenant_delete(platform: &Platform, tenant: Uuid, grace_days: u32, b
     end_operations(&mut tx, tenant).await?;
     let input = json!({ "purge_at": purge_at });
     done(&mut tx, "tenant.delete", (tenant, &resident.subdomain), &input, by).await?;
+    reach("tenant.delete.end")?;
     tx.commit().await?;
     Ok(purge_at)
 }

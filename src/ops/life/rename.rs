@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::super::Platform;
 use super::super::provision::name_taken;
+use super::fault::reach;
 use super::task;
 use crate::db::{By, Failure, Transaction};
 use crate::error::{Error, Result};
@@ -39,6 +40,7 @@ pub async fn tenant_rename(
     }
     quarantine(&mut tx, tenant, &old, Some(redirect_days)).await?;
     done(&mut tx, "tenant.rename", (tenant, new.as_str()), &json!({ "from": old }), by).await?;
+    reach("tenant.rename.end")?;
     tx.commit().await?;
     Ok(old)
 }
