@@ -20,8 +20,8 @@ use crate::docs::Documents;
 use crate::error::{Error, Result};
 use crate::mail::Mailer;
 use crate::ops::{
-    Background, Event, Leader, Order, Platform, Selection, migrate_fleet, pending_tenants, recover, restock,
-    run_due_jobs, scheduled_backups, tidy,
+    Background, Event, Latecomers, Leader, Order, Platform, Selection, migrate_fleet, pending_tenants, recover,
+    restock, run_due_jobs, scheduled_backups, tidy,
 };
 use crate::pack::{Packs, load_catalog};
 use crate::resource::Engine;
@@ -70,6 +70,8 @@ pub struct App {
     pub metrics: &'static Metrics,
     /// Work on tenants that nobody waits for.
     pub background: Background,
+    /// Tenants that are brought up to date because they are asked for.
+    pub latecomers: Latecomers,
     /// Says that no new work is taken.
     pub draining: CancellationToken,
     /// Ends background work.
@@ -151,6 +153,7 @@ impl App {
         let draining = CancellationToken::new();
         let app = Arc::new(Self {
             background: Background::new(platform.clone(), draining.clone()),
+            latecomers: Latecomers::new(platform.clone(), config.tenants.migrate_on_request),
             signups: Signups::new(&config.signup),
             tenants: Tenants::new(database.clone(), &config.cache),
             gate: Gate::new(database.clone(), platform.catalog.clone(), &config.cache),

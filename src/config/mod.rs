@@ -98,7 +98,7 @@ section!(/// `[mail]`
 section!(/// `[signup]`
     Signup { mode: SignupMode, plan: String, trial_days: u16, at_once: usize, hourly: usize, hourly_per_address: usize });
 section!(/// `[tenants]`
-    Tenants { redirect_days: u32, grace_days: u32, shelf_days: u32, ready_schemas: u32 });
+    Tenants { redirect_days: u32, grace_days: u32, shelf_days: u32, ready_schemas: u32, migrate_on_request: bool });
 section!(/// `[backup]`
     Backup { encrypt: bool, folder: String, every_hours: u32, keep_days: u32 });
 section!(/// `[limits]`

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::error::Problem;
 use super::front::Context;
+use super::late::in_time;
 use super::path::path;
 use super::personal;
 use crate::access::{ApiKey, Caller, Excess, OwnRight, Right, Standing, Taken};
@@ -147,7 +148,7 @@ async fn resolve(parts: &Parts, app: &App, claims: Option<&Claims>) -> Result<Ar
     };
     let tenant = named.resolve(&app.tenants).await?;
     let _ = context(parts)?.notes.tenant.set(tenant.clone());
-    app.gate.works(tenant.id).await?;
+    in_time(app, &tenant, || app.gate.works(tenant.id)).await?;
     Ok(tenant)
 }
 
@@ -236,14 +237,14 @@ impl Caller {
         Ok(app.guest.at(tenant, context(parts)?.origin()))
     }
 
-    async fn right(self, app: &App, module: &str, permission: &str) -> Result<Right> {
-        Right::to(permission, module, self, &app.gate).await
+    async fn right(&self, app: &App, module: &str, permission: &str) -> Result<Right> {
+        in_time(app, &self.tenant, || Right::to(permission, module, self.clone(), &app.gate)).await
     }
 
     /// The right to what needs several permissions of one module.
     pub async fn right_to_all(&self, app: &App, module: &str, permissions: &[&str]) -> Result<Right> {
         let (first, others) = permissions.split_first().ok_or_else(|| Error::internal("a right to nothing"))?;
-        let right = Right::to(first, module, self.clone(), &app.gate).await?;
+        let right = self.right(app, module, first).await?;
         others.iter().try_for_each(|permission| right.also(permission, module))?;
         Ok(right)
     }

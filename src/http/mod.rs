@@ -13,6 +13,7 @@ mod front;
 mod impersonations;
 mod incoming;
 mod json;
+mod late;
 mod links;
 mod metadata;
 mod migrations;

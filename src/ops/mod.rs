@@ -35,9 +35,9 @@ pub use demo::{DEMO_OPERATOR, DEMO_PASSWORD, DemoTenant, DemoUser, seed_demo, se
 pub use directory::{tenant_find, tenant_list, tenant_show};
 pub use drift::{Compared, Difference, How, Likeness, compare_schemas};
 pub use fleet::{
-    Behind, Event, Failed, Fault, Halt, Leader, Order, Pace, PackVersion, Pending, Rehearsal, Run, RunEvent, Selection,
-    Summary, Trouble, fleet_versions, migrate_fleet, most_jobs, pause_migration, pending_tenants, rehearse,
-    resumed_order, run_events, run_list, run_show, running_migration, troubled_tenants, verify_files,
+    Behind, Event, Failed, Fault, Halt, Latecomers, Leader, Order, Pace, PackVersion, Pending, Rehearsal, Run,
+    RunEvent, Selection, Summary, Trouble, fleet_versions, migrate_fleet, most_jobs, pause_migration, pending_tenants,
+    rehearse, resumed_order, run_events, run_list, run_show, running_migration, troubled_tenants, verify_files,
 };
 pub use inspect::{View, look};
 pub use jobs::{Round, job_list, run_due_jobs};

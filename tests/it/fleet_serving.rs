@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use insula::app::{App, migrate_everything};
 use tempfile::TempDir;
 
+use super::second::Second;
 use super::world::World;
 
 pub const PARCEL: &str = "create table oms_parcel (id uuid primary key default uuid_v7(), title text not null);";
@@ -42,10 +43,14 @@ async fn newer(min_version: &str) -> (World, TempDir) {
         config
     })
     .await;
+    buy(&world).await;
+    (world, folder)
+}
+
+async fn buy(world: &World) {
     let buy = "insert into public.tenant_module_overrides (tenant_id, module_code, enabled, reason, actor)
         select id, 'hrms', true, 'tests', 'test' from public.tenants where subdomain = 'testcompany'";
     world.superuser().await.batch_execute(buy).await.unwrap();
-    (world, folder)
 }
 
 #[tokio::test]
@@ -65,6 +70,79 @@ async fn a_module_that_is_too_old_is_refused_alone_and_served_within_a_second_of
     while owner.get("/api/v1/parcels").await.status != 200 {
         assert!(migrated.elapsed() < Duration::from_secs(1));
     }
+}
+
+/// The same for a service that brings tenants up to date when they are asked for.
+async fn on_request(second: &str) -> (World, TempDir) {
+    let folder = pack(&[PARCEL, second], "");
+    let path = folder.path().to_str().unwrap().to_owned();
+    let world = World::with(|mut config| {
+        config.packs.path = path;
+        config.tenants.migrate_on_request = true;
+        config
+    })
+    .await;
+    buy(&world).await;
+    bring_to(&world, pack(&[PARCEL], "").path()).await;
+    (world, folder)
+}
+
+async fn migrations(world: &World) -> (i32, String, i64) {
+    let sql = "select p.version, m.state, m.attempts::bigint from public.tenant_packs p
+        join public.tenant_migrations m on m.tenant_id = p.tenant_id and m.pack = p.pack
+        where p.pack = 'hrms'";
+    let row = world.superuser().await.query_one(sql, &[]).await.unwrap();
+    (row.get(0), row.get(1), row.get(2))
+}
+
+#[tokio::test]
+async fn who_asks_for_a_module_that_is_too_old_has_it_migrated_and_everybody_waits_for_the_same() {
+    // A second time it would fail: the column is there.
+    let (world, folder) = on_request("alter table oms_parcel add column weight int;").await;
+    let packs = ("INSULA_PACKS_PATH", folder.path().to_str().unwrap());
+    let second = Second::with(&world, &[packs, ("INSULA_TENANTS_MIGRATE_ON_REQUEST", "true")]).await;
+    let owner = world.user("testcompany", "owner").await;
+    let there = || {
+        let url = format!("http://127.0.0.1:{}/api/v1/parcels", second.port);
+        second.http.get(url).header("host", "testcompany.insula.test").bearer_auth(&owner.token).send()
+    };
+    let here = futures_util::future::join_all((0..20).map(|_| owner.get("/api/v1/parcels")));
+    let (here, there) = tokio::join!(here, futures_util::future::join_all((0..20).map(|_| there())));
+    assert!(here.iter().all(|answer| answer.status == 200), "{here:?}");
+    assert!(there.into_iter().all(|answer| answer.unwrap().status() == 200));
+    assert_eq!(migrations(&world).await, (2, "done".to_owned(), 1));
+    assert!(here[0].json()["data"].is_array());
+}
+
+#[tokio::test]
+async fn a_migration_on_request_that_fails_is_put_into_quarantine_and_not_tried_again() {
+    let (world, _folder) = on_request("create table oms_label (id uuid primary key);").await;
+    let owner = world.user("testcompany", "owner").await;
+    world.superuser().await.batch_execute("create table tenant_testcompany.oms_label ()").await.unwrap();
+    for _ in 0..3 {
+        let refused = owner.get("/api/v1/parcels").await;
+        assert_eq!((&refused.headers["retry-after"], refused.status.as_u16()), (&"5".parse().unwrap(), 503));
+        assert_eq!(refused.problem(503)["code"], "module_updating");
+    }
+    assert_eq!(owner.get("/api/v1/users").await.status, 200);
+    assert_eq!(migrations(&world).await, (1, "quarantined".to_owned(), 1));
+    world.superuser().await.batch_execute("drop table tenant_testcompany.oms_label").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(owner.get("/api/v1/parcels").await.status, 503, "operators take it out of quarantine");
+    assert_eq!(migrations(&world).await, (1, "quarantined".to_owned(), 1));
+}
+
+#[tokio::test]
+async fn nobody_waits_for_ever() {
+    let (world, _folder) = on_request("create index oms_parcel_title_idx on oms_parcel (title);").await;
+    let owner = world.user("testcompany", "owner").await;
+    let holder = world.superuser().await;
+    holder.batch_execute("begin; lock table tenant_testcompany.oms_parcel in access exclusive mode").await.unwrap();
+    let asked = Instant::now();
+    assert_eq!(owner.get("/api/v1/parcels").await.problem(503)["code"], "module_updating");
+    assert!((9..14).contains(&asked.elapsed().as_secs()), "{:?}", asked.elapsed());
+    holder.batch_execute("rollback").await.unwrap();
+    assert_eq!(owner.get("/api/v1/parcels").await.status, 200, "and it goes on meanwhile");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 //! the others go on.
 
 mod apply;
+mod latecomers;
 mod leader;
 mod log;
 mod order;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use apply::Fault;
+pub use latecomers::Latecomers;
 pub use leader::{Leader, running_migration};
 pub use order::Order;
 pub use pending::{Pending, Selection, Trouble, pending_tenants, troubled_tenants, verify_files};
@@ -251,7 +253,7 @@ impl Course<'_> {
         stream::iter(tenants)
             .take_while(goes_on)
             .map(|behind| async move {
-                let outcome = self.tenant(&behind).await;
+                let outcome = bring_up(self.platform, &behind, self.pace).await;
                 (behind, outcome)
             })
             .buffer_unordered(self.pace.jobs.clamp(1, most_jobs(self.platform)))
@@ -272,21 +274,21 @@ impl Course<'_> {
     fn allowed(&self, in_waves: bool) -> usize {
         self.pace.max_failures.unwrap_or(if in_waves { 0 } else { usize::MAX })
     }
+}
 
-    /// The packs of a tenant, one after the other; what requires a pack that failed is not tried.
-    async fn tenant(&self, behind: &Behind) -> Result<(), Failed> {
-        let mut failed: Vec<(String, Fault)> = Vec::new();
-        for item in behind.packs() {
-            let needs = self.platform.catalog.packs().with_requirements(&item.pack);
-            if failed.iter().any(|(code, _)| needs.iter().any(|pack| pack.manifest.code == *code)) {
-                continue;
-            }
-            if let Err(fault) = apply::bring_up(self.platform, item, self.pace).await {
-                failed.push((item.pack.clone(), fault));
-            }
+/// The packs of a tenant, one after the other; what requires a pack that failed is not tried.
+async fn bring_up(platform: &Platform, behind: &Behind, pace: &Pace) -> Result<(), Failed> {
+    let mut failed: Vec<(String, Fault)> = Vec::new();
+    for item in behind.packs() {
+        let needs = platform.catalog.packs().with_requirements(&item.pack);
+        if failed.iter().any(|(code, _)| needs.iter().any(|pack| pack.manifest.code == *code)) {
+            continue;
         }
-        if failed.is_empty() { Ok(()) } else { Err(Failed(failed)) }
+        if let Err(fault) = apply::bring_up(platform, item, pace).await {
+            failed.push((item.pack.clone(), fault));
+        }
     }
+    if failed.is_empty() { Ok(()) } else { Err(Failed(failed)) }
 }
 
 /// How many tenants can be worked on at once: one connection is the leader's, and one stays free for what is written down.
