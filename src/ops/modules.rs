@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::Platform;
 use crate::db::{By, Failure, Place, Transaction};
 use crate::error::{Error, Kind, Result, nearest};
-use crate::pack::{Catalog, HELD, Held, Pack, Rights, audit_sql, disable_sql, enable_sql, install_sql, offers_digest};
+use crate::pack::{Catalog, HELD, Held, Pack, Rights, audit_sql, disable_sql, install_sql, offers_digest};
 use crate::tenant::{State, Tenant, tenant_not_found};
 
 /// Ends what [`seat_sql`] began, in the same transaction.
@@ -119,17 +119,21 @@ pub async fn module_enable(platform: &Platform, tenant: &Tenant, module: &str, b
 async fn install_missing(platform: &Platform, tx: &mut Transaction, tenant: &Tenant, module: &str) -> Result<()> {
     let rows = tx.query("select pack from public.tenant_packs where tenant_id = $1", &[&tenant.id]).await?;
     let there: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-    let mut sql = seat_sql(&tenant.place);
-    let mut added = Vec::new();
-    for pack in platform.catalog.packs().with_requirements(module) {
-        if there.iter().any(|code| code == code_of(pack)) {
-            sql.push_str(&enable_sql(&platform.catalog, pack, &tenant.place)?);
-        } else {
-            sql.push_str(&install_sql(&platform.catalog, pack, &tenant.place)?);
-            added.push(pack);
-        }
+    let is_there = |pack: &&Pack| there.iter().any(|code| code == code_of(pack));
+    let (kept, added): (Vec<_>, Vec<_>) =
+        platform.catalog.packs().with_requirements(module).into_iter().partition(is_there);
+    let place = &tenant.place;
+    let held = tx.query_kept(HELD, &[&place.role.as_str(), &place.schema.as_str()]).await?;
+    let mut rights = Rights::default();
+    for pack in kept {
+        rights.extend(Rights::of(&platform.catalog, pack, true)?);
     }
-    sql.push_str(&audit_sql(&platform.catalog, &tenant.place));
+    let mut sql = seat_sql(place);
+    sql.push_str(&rights.change(place, &Held::read(&held), false)?);
+    for pack in &added {
+        sql.push_str(&install_sql(&platform.catalog, pack, place)?);
+    }
+    sql.push_str(&audit_sql(&platform.catalog, place));
     sql.push_str(LEAVE_SEAT);
     tx.batch(&sql).await?;
     Ok(record_versions(tx, tenant.id, &added).await?)

@@ -31,7 +31,7 @@ pub fn install_sql(catalog: &Catalog, pack: &Pack, place: &Place) -> Result<Stri
         sql.push('\n');
     }
     sql.push_str(&offers_sql(pack, true));
-    sql.push_str(&enable_sql(catalog, pack, place)?);
+    sql.push_str(&Rights::of(catalog, pack, true)?.sql(place)?);
     Ok(sql)
 }
 
@@ -54,11 +54,6 @@ pub fn audit_sql(catalog: &Catalog, place: &Place) -> String {
     let excepted: Vec<String> = excepted.map(|name| literal(name)).collect();
     let (schema, names) = (literal(place.schema.as_str()), literal(&serde_json::Value::from(names).to_string()));
     format!("select insula.audit_catch_up({schema}, {names}, array[{}]::text[]);\n", excepted.join(", "))
-}
-
-/// Lets the tenant's role work with the pack's tables, also again.
-pub fn enable_sql(catalog: &Catalog, pack: &Pack, place: &Place) -> Result<String> {
-    Rights::of(catalog, pack, true)?.sql(place)
 }
 
 /// Leaves the pack's tables readable only, whatever the service above would allow.

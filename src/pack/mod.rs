@@ -19,7 +19,7 @@ pub use catalog::{
     Action, Catalog, Column, Constraint, Input, Job, Kind, Parameter, Reference, Report, Resource, Verb,
 };
 pub use check::{Complaint, check};
-pub use install::{audit_sql, disable_sql, enable_sql, install_sql, offers_digest, offers_sql, schema_sql};
+pub use install::{audit_sql, disable_sql, install_sql, offers_digest, offers_sql, schema_sql};
 pub use manifest::{Manifest, Method};
 pub use rights::{HELD, Held, Rights};
 pub use source::{File, Pack, Packs};

@@ -79,3 +79,28 @@ async fn facts_are_seen_where_one_works_and_never_change() {
         assert_eq!(refusal.as_db_error().unwrap().detail(), Some("append_only"), "{sql}");
     }
 }
+
+#[tokio::test]
+async fn what_is_a_history_is_never_changed_whoever_writes() {
+    let office = Office::open().await;
+    let more = "insert into tenant_greenwood.sch_attendance_change (attendance_id, old_status, new_status, reason)
+          select id, 'absent', 'late', 'The bus' from tenant_greenwood.sch_attendance limit 1;
+        insert into tenant_greenwood.sch_mark_revision (mark_id, new_score, reason)
+          select id, 1, 'Added up wrongly' from tenant_greenwood.sch_mark limit 1;";
+    office.db.batch_execute(more).await.unwrap();
+    for (tenant, histories) in [
+        ("acme", "sys_event crm_deal_stage_log"),
+        ("testcompany", "oms_stock_move"),
+        ("multistore", "com_allocation"),
+        ("greenwood", "sch_attendance_change sch_fee_alloc sch_fee_waiver sch_mark_revision"),
+    ] {
+        office.db.batch_execute(&format!("set search_path = tenant_{tenant}, insula")).await.unwrap();
+        for history in histories.split(' ') {
+            assert_ne!(office.text(&format!("select count(*)::text from {history}")).await, "0", "{history}");
+            for change in ["update X set created_at = now()", "delete from X", "truncate X"] {
+                let refusal = office.db.batch_execute(&change.replace('X', history)).await.unwrap_err();
+                assert_eq!(refusal.as_db_error().unwrap().detail(), Some("append_only"), "{change} {history}");
+            }
+        }
+    }
+}

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::crm_story::made;
 use super::school::School;
-use super::trade_story::{act, refuses};
+use super::trade_story::{Company, act, refuses};
 use super::world::User;
 
 /// The school with the module `finance`, and the accountant, whose rights came with it.
@@ -93,4 +93,22 @@ async fn fees_of_a_head_with_an_income_of_its_own_wait_for_its_account() {
     let after = balances(&accountant).await;
     assert_eq!((after("1000") - before("1000"), after("4110"), after("4100")), (4000, -4000, before("4100")));
     assert!(accountant.rows("/api/v1/unposted_events").await.is_empty());
+}
+
+#[tokio::test]
+async fn an_account_that_had_the_number_before_stays_what_it_is() {
+    let company = Company::with_books().await;
+    let brought = include_str!("../../sql/finance/V6__school_fees.sql");
+    let rules = "select count(*) from fin_posting_rule where role = 'fee_income'";
+    let other = "delete from fin_posting_rule where role = 'fee_income';
+        update fin_account set name = 'Deposits', type = 'liability' where code = '4100'";
+    company.db.batch_execute(&format!("{other}; {brought}")).await.unwrap();
+    assert_eq!(
+        company.text("select name || ' ' || type from fin_account where code = '4100'").await,
+        "Deposits liability"
+    );
+    assert_eq!(company.text(rules).await, "0");
+    let income = "update fin_account set type = 'income' where code = '4100'";
+    company.db.batch_execute(&format!("{income}; {brought}; {brought}")).await.unwrap();
+    assert_eq!(company.text(rules).await, "1");
 }
