@@ -40,10 +40,13 @@ impl View {
                 "select t.subdomain as tenant, t.schema_name as schema, t.state, count(c.oid) as tables,
                    coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint as rows,
                    coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint as bytes
-                 from public.tenants t
+                 from (
+                   select subdomain, schema_name, state from public.tenants
+                   union all
+                   select null, schema_name, 'ready for ' || plan_code from public.ready_schemas) t
                  left join pg_class c on c.relnamespace = to_regnamespace(t.schema_name) and c.relkind in ('r', 'p')
                  where ($1::text is null or t.subdomain = $1)
-                 group by t.id order by bytes desc, 1"
+                 group by 1, 2, 3 order by bytes desc, 1"
             }
             Self::Tables => {
                 "select t.subdomain as tenant, c.relname as table, greatest(c.reltuples, 0)::bigint as rows,
