@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -22,6 +23,9 @@ const CONNECTIONS: usize = 2;
 
 /// So many may follow runs at once; each looks several times a second.
 const FOLLOWERS: usize = 16;
+
+/// How long a place is waited for: who has read that work has ended is not told that it goes on.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// When work that found no place may find one.
 const SOON: Duration = Duration::from_secs(5);
@@ -79,7 +83,7 @@ impl Background {
         F: Future<Output = Result<T>> + Send + 'static,
     {
         let enough = "Enough tenants are saved, restored or copied at this moment.";
-        let place = self.places.clone().try_acquire_owned().map_err(|_| crowded(enough))?;
+        let place = timeout(PATIENCE, self.places.clone().acquire_owned()).await.map_err(|_| crowded(enough))?;
         let (begun, mut heard) = oneshot::channel();
         let waits = Arc::new(Mutex::new(Some(begun)));
         let told = waits.clone();

@@ -272,6 +272,24 @@ async fn a_run_whose_process_was_killed_has_ended_and_another_goes_on() {
 }
 
 #[tokio::test]
+async fn a_run_that_lost_its_lead_takes_no_further_tenant() {
+    let fleet = Fleet::behind(WEIGHT).await;
+    let staff = fleet.world.staff().await;
+    let holder = fleet.hold(LOCK_ACME).await;
+    let run = begun(&staff.post(MIGRATIONS, json!({ "jobs": 1, "lock_timeout_ms": 60_000 })).await);
+    fleet.until_it_waits().await;
+    let end = "select pg_terminate_backend(backend) from public.migration_runs where outcome = 'running'";
+    fleet.db.execute(end, &[]).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    holder.batch_execute("rollback").await.unwrap();
+    fleet.world.app.background.ended().await;
+    assert_eq!(fleet.versions().await, [2, 1, 1], "somebody else may lead now");
+    assert_eq!(staff.get(&run).await.ok()["state"], "ended");
+    let next = begun(&staff.post(&format!("{run}/actions/resume"), json!({})).await);
+    assert_eq!(followed(&staff, &next, "").await.last().unwrap().1["state"], "done");
+}
+
+#[tokio::test]
 async fn who_is_signed_out_or_finds_no_place_does_not_follow() {
     let fleet = Fleet::behind(WEIGHT).await;
     let staff = fleet.world.staff().await;

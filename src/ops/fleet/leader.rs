@@ -105,7 +105,8 @@ impl Leader {
         Ok(())
     }
 
-    /// Gives whether the run is to pause.
+    /// Gives whether the run is to pause. Of a tenant that is being erased or renamed nothing is told: the lead waits for
+    /// nobody.
     async fn write_down(&mut self, log: &Log) -> Result<bool> {
         let lines = log.take();
         let told = number(lines.kinds.len());
@@ -117,7 +118,8 @@ impl Leader {
               insert into public.migration_events (run_id, seq, tenant_id, kind, detail)
               select $1, $2 + e.at::int, e.tenant, e.kind, e.detail
               from unnest($3::uuid[], $4::text[], $5::jsonb[]) with ordinality e(tenant, kind, detail, at)
-              where not exists (select from public.tenants t where t.id = e.tenant and t.state = 'deleted'))
+              where e.tenant is null
+                or exists (select from public.tenants t where t.id = e.tenant and t.state <> 'deleted' for key share skip locked))
             update public.migration_runs set migrated = migrated + $6, failed = failed + $7 where id = $1
             returning pause_asked_by is not null";
         let (migrated, failed) = (lines.count("migrated"), lines.count("failed"));
