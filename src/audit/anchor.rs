@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 
 use super::ledger::{Ledger, ledgers};
-use crate::db::{Database, Failure, Transaction};
+use crate::db::{Database, Failure, Lock, Transaction};
 use crate::error::Result;
 use crate::ident::Ident;
 
 /// One process at a time notes the ends.
-const LOCK: i64 = 0x1_6e5_0a4;
+const LOCK: i64 = Lock::AuditAnchors.key();
 
 /// Chains whose ends are read by one statement.
 const AT_ONCE: usize = 100;

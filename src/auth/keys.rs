@@ -11,10 +11,10 @@ use uuid::Uuid;
 
 use super::sign_in::unix_seconds;
 use super::token::{Audience, Claims, Key, Keyring};
-use crate::db::{Database, News, Topic, Transaction};
+use crate::db::{Database, Lock, News, Topic, Transaction};
 use crate::error::{Error, Result};
 
-const LOCK: i64 = 0x1_6e5_0a3;
+const LOCK: i64 = Lock::SigningKeys.key();
 /// How often tokens of keys that nobody knows may have the keys read again.
 const READ_AGAIN: Duration = Duration::from_secs(1);
 

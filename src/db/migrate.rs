@@ -4,7 +4,7 @@ use refinery::{Report, Runner};
 use tokio_postgres::{Client, Row};
 
 use super::transaction::Values;
-use super::{Database, Failure};
+use super::{Database, Failure, Lock};
 use crate::error::{Error, Result};
 
 mod embedded {
@@ -12,7 +12,7 @@ mod embedded {
 }
 
 /// Serializes runners: refinery itself takes no lock.
-const LOCK: i64 = 0x1_6e5_0a1;
+const LOCK: i64 = Lock::PublicSchema.key();
 
 /// Migrations of `public` that this binary has and the database lacks, by name.
 pub async fn pending_public(database: &Database) -> Result<Vec<String>> {

@@ -9,14 +9,14 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{Platform, modules};
-use crate::db::{BucketId, Place, Transaction, choose_bucket};
+use crate::db::{BucketId, Lock, Place, Transaction, bucket_with_room};
 use crate::error::Result;
 use crate::ident::Ident;
 use crate::pack::{Pack, audit_sql, install_sql, schema_sql};
 use crate::tenant::place_of;
 
 /// Who makes or drops ready schemas: one process at a time.
-const LOCK: i64 = 0x1_6e5_0a7;
+const LOCK: i64 = Lock::ReadySchemas.key();
 
 /// For so long schemas of another recipe stay: the program that makes them may be at work beside this one.
 const KEEP_OTHERS: Duration = Duration::from_secs(3600);
@@ -93,12 +93,23 @@ pub async fn restock(platform: &Platform, number: u32, sign_up_plan: &str) -> Re
     let demands = demands(platform, sign_up_plan).await?;
     let mut made = 0;
     for demand in &demands {
-        while make_one(platform, demand, number).await? {
-            made += 1;
+        match fill(platform, demand, number).await {
+            Ok(more) => made += more,
+            Err(error) => {
+                let context = error.private_context();
+                tracing::warn!(plan = demand.plan, context, "no schemas are made in advance: {error}");
+            }
         }
     }
-    let recipes: Vec<&[u8]> = demands.iter().map(|demand| &demand.recipe[..]).collect();
-    while drop_one(platform, &recipes).await? {}
+    while drop_one(platform, &demands).await? {}
+    Ok(made)
+}
+
+async fn fill(platform: &Platform, demand: &Demand<'_>, number: u32) -> Result<usize> {
+    let mut made = 0;
+    while made < number as usize && make_one(platform, demand, number).await? {
+        made += 1;
+    }
     Ok(made)
 }
 
@@ -117,7 +128,8 @@ async fn demands<'a>(platform: &'a Platform, sign_up_plan: &str) -> Result<Vec<D
     rows.iter().map(demand).collect()
 }
 
-/// Says whether one was made: none is when there are enough, or when another process is at it.
+/// Says whether one was made: none is when there are enough, when another process is at it, or when all buckets are full:
+/// the next one is made with the tenant that needs it. The bucket is counted up last, so that nobody waits for it meanwhile.
 async fn make_one(platform: &Platform, demand: &Demand<'_>, number: u32) -> Result<bool> {
     let Demand { plan, packs, recipe } = demand;
     let mut tx = platform.database.control().await?.begin().await?;
@@ -128,7 +140,10 @@ async fn make_one(platform: &Platform, demand: &Demand<'_>, number: u32) -> Resu
         return Ok(false);
     }
     tx.take_time().await?;
-    let place = new_place(platform, &mut tx).await?;
+    let Some(place) = new_place(platform, &mut tx).await? else {
+        tx.rollback().await?;
+        return Ok(false);
+    };
     let login = Ident::new(format!("{}_b{}", platform.database.instance().as_str(), place.bucket.0))?;
     let furnish = furnish_sql(platform, packs, &place)?;
     tx.batch(&format!("{}{furnish}{}", schema_sql(&place, &login), modules::LEAVE_SEAT)).await?;
@@ -136,27 +151,32 @@ async fn make_one(platform: &Platform, demand: &Demand<'_>, number: u32) -> Resu
         values ($1, $2, $3, $4, $5, $6)";
     let (schema, role) = (place.schema.as_str(), place.role.as_str());
     tx.execute(sql, &[&place.tenant, plan, &place.bucket.0, &schema, &role, &&recipe[..]]).await?;
+    let count = "update public.buckets set tenant_count = tenant_count + 1 where id = $1";
+    tx.execute(count, &[&place.bucket.0]).await?;
     tx.commit().await?;
     Ok(true)
 }
 
-async fn new_place(platform: &Platform, tx: &mut Transaction) -> Result<Place> {
-    let (bucket, owner) = choose_bucket(&platform.database, tx).await?;
+async fn new_place(platform: &Platform, tx: &mut Transaction) -> Result<Option<Place>> {
+    let Some((bucket, owner)) = bucket_with_room(tx).await? else { return Ok(None) };
     let id = Uuid::now_v7();
     let mark = &id.simple().to_string()[20..];
     let role = format!("{}_r_{mark}", platform.database.instance().as_str());
-    place_of(id, format!("ready_{mark}"), role, bucket, owner.as_str().to_owned(), "UTC")
+    place_of(id, format!("ready_{mark}"), role, bucket, owner.as_str().to_owned(), "UTC").map(Some)
 }
 
-/// Drops one of none of these recipes. Says whether there was one.
-async fn drop_one(platform: &Platform, recipes: &[&[u8]]) -> Result<bool> {
+/// Drops one that is made otherwise now, or of a plan that nobody asks for. Says whether there was one.
+async fn drop_one(platform: &Platform, demands: &[Demand<'_>]) -> Result<bool> {
+    let plans: Vec<&str> = demands.iter().map(|demand| demand.plan.as_str()).collect();
+    let recipes: Vec<&[u8]> = demands.iter().map(|demand| &demand.recipe[..]).collect();
     let mut tx = platform.database.control().await?.begin().await?;
     tx.take_time().await?;
     let sql = "delete from public.ready_schemas where id = (
           select id from public.ready_schemas
-          where recipe <> all ($1) and made_at < now() - make_interval(secs => $2) limit 1 for update skip locked)
+          where (plan_code, recipe) not in (select * from unnest($1::text[], $2::bytea[]))
+            and made_at < now() - make_interval(secs => $3) limit 1 for update skip locked)
         returning schema_name, role_name, bucket_id";
-    let Some(row) = tx.query_opt(sql, &[&recipes, &KEEP_OTHERS.as_secs_f64()]).await? else {
+    let Some(row) = tx.query_opt(sql, &[&plans, &recipes, &KEEP_OTHERS.as_secs_f64()]).await? else {
         tx.rollback().await?;
         return Ok(false);
     };

@@ -14,13 +14,13 @@ use super::manifest::{ActionEntry, MakerEntry, Method, ResourceEntry};
 use super::report::report;
 use super::source::{Pack, Packs};
 use super::{kept, lagging};
-use crate::db::{Database, Failure, Transaction};
+use crate::db::{Database, Failure, Lock, Transaction};
 use crate::error::{Error, Result};
 use crate::ident::Ident;
 
 const SCHEMA: &str = "insula_template";
 const CHECK_SCHEMA: &str = "insula_pack_check";
-const LOCK: i64 = 0x1_6e5_0a2;
+const LOCK: i64 = Lock::Template.key();
 /// Tables, views, functions and constraints of the schema $1, as one document.
 pub(super) const INTROSPECT: &str = include_str!("introspect.sql");
 

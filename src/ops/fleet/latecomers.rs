@@ -28,7 +28,7 @@ type Flight = Shared<BoxFuture<'static, ()>>;
 pub struct Latecomers {
     platform: Platform,
     wanted: bool,
-    /// Each needs a connection of the control login, of which half are left to others.
+    /// Each needs a connection of the control login, of which a run may have half, and others need some.
     places: Arc<Semaphore>,
     flights: Mutex<HashMap<Uuid, (Instant, Flight)>>,
 }
@@ -36,7 +36,7 @@ pub struct Latecomers {
 impl Latecomers {
     /// Nobody yet.
     pub fn new(platform: Platform, wanted: bool) -> Self {
-        let places = (platform.database.control_connections() / 2).max(1);
+        let places = (platform.database.control_connections() / 4).max(1);
         Self { platform, wanted, places: Arc::new(Semaphore::new(places)), flights: Mutex::default() }
     }
 
@@ -64,7 +64,8 @@ impl Latecomers {
         let work = tokio::spawn(async move {
             let _place = places.acquire_owned().await;
             match catch_up(&platform, &subdomain).await {
-                Ok(()) => tracing::info!(tenant = subdomain, "brought up to date on request"),
+                Ok(0) => tracing::debug!(tenant = subdomain, "nothing may be brought up to date on request"),
+                Ok(packs) => tracing::info!(tenant = subdomain, packs, "brought up to date on request"),
                 Err(why) => tracing::warn!(tenant = subdomain, "cannot be brought up to date on request: {why}"),
             }
         });
@@ -72,15 +73,28 @@ impl Latecomers {
     }
 }
 
-/// What failed at this version before is left to operators.
-async fn catch_up(platform: &Platform, subdomain: &str) -> Result<(), String> {
+/// What failed at this version before is left to operators, and everything while they have the fleet stand still. Gives
+/// how many packs are newer now.
+async fn catch_up(platform: &Platform, subdomain: &str) -> Result<usize, String> {
     let said = |error: Error| format!("{error} {}", error.private_context());
+    if stands_still(platform).await.map_err(said)? {
+        return Ok(0);
+    }
     verify_files(platform, Some(subdomain)).await.map_err(said)?;
     let selection = Selection { tenant: Some(subdomain.to_owned()), ..Selection::default() };
-    let mut pending = pending_tenants(platform, &selection).await.map_err(said)?;
-    pending.retain(|item| !item.quarantined);
-    for behind in &gather(pending, &selection).0 {
+    let pending = pending_tenants(platform, &selection).await.map_err(said)?;
+    let mut packs = 0;
+    for behind in &gather(pending, &Selection::default()).0 {
         bring_up(platform, behind, &Pace::default()).await.map_err(|failed| failed.to_string())?;
+        packs += behind.packs().len();
     }
-    Ok(())
+    Ok(packs)
+}
+
+/// Whether the last run was paused, or stopped because too much failed.
+async fn stands_still(platform: &Platform) -> Result<bool> {
+    let sql = "select outcome in ('paused', 'stopped') or pause_asked_by is not null
+        from public.migration_runs order by started_at desc limit 1";
+    let last = platform.database.control().await?.query_opt(sql, &[]).await?;
+    Ok(last.is_some_and(|row| row.get(0)))
 }

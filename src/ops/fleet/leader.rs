@@ -10,11 +10,11 @@ use super::super::Platform;
 use super::log::Log;
 use super::{Order, Summary};
 use crate::audit;
-use crate::db::{By, Control};
+use crate::db::{By, Control, Lock};
 use crate::error::{Error, Result};
 
 /// The advisory lock of whoever migrates the fleet.
-pub(super) const LOCK: i64 = 0x1_6e5_0a3;
+pub(super) const LOCK: i64 = Lock::Fleet.key();
 
 /// How often it is looked whether another run has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -88,11 +88,13 @@ impl Leader {
         pause: &CancellationToken,
         over: &CancellationToken,
     ) -> Result<()> {
-        while !over.is_cancelled() {
+        loop {
             tokio::select! {
                 () = over.cancelled() => {}
                 () = sleep(WRITE_EVERY) => {}
             }
+            // What is told while this is written down is written by the next round, and the last is after the end.
+            let last = over.is_cancelled();
             match self.write_down(log).await {
                 Ok(false) => {}
                 Ok(true) => pause.cancel(),
@@ -101,8 +103,10 @@ impl Leader {
                     return Err(error.context("the lead is lost"));
                 }
             }
+            if last {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Gives whether the run is to pause. Of a tenant that is being erased or renamed nothing is told: the lead waits for

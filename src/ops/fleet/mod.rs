@@ -14,6 +14,7 @@ mod record;
 mod runs;
 mod trial;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -58,21 +59,26 @@ impl Default for Pace {
 }
 
 /// A tenant with what it lacks, in the order of its packs.
-pub struct Behind(Vec<Pending>);
+#[derive(Default)]
+pub struct Behind {
+    packs: Vec<Pending>,
+    /// Packs that failed before and are not tried.
+    left_out: Vec<String>,
+}
 
 impl Behind {
     /// Its name in URLs.
     pub fn subdomain(&self) -> &str {
-        self.0.first().map_or("", |item| &item.subdomain)
+        self.packs.first().map_or("", |item| &item.subdomain)
     }
 
     /// Its packs.
     pub fn packs(&self) -> &[Pending] {
-        &self.0
+        &self.packs
     }
 
     fn tenant(&self) -> Option<Uuid> {
-        self.0.first().map(|item| item.place.tenant)
+        self.packs.first().map(|item| item.place.tenant)
     }
 }
 
@@ -191,20 +197,17 @@ async fn lead(
 
 /// Tenants with what they lack, and how many are left out.
 fn gather(pending: Vec<Pending>, selection: &Selection) -> (Vec<Behind>, usize) {
-    let mut tenants: Vec<Behind> = Vec::new();
-    let mut left_out: Vec<String> = Vec::new();
+    let mut tenants: BTreeMap<String, Behind> = BTreeMap::new();
     for item in pending {
-        if !selection.takes(&item) {
-            left_out.push(item.subdomain);
+        let behind = tenants.entry(item.subdomain.clone()).or_default();
+        if selection.takes(&item) {
+            behind.packs.push(item);
         } else {
-            match tenants.last_mut().filter(|last| last.subdomain() == item.subdomain) {
-                Some(last) => last.0.push(item),
-                None => tenants.push(Behind(vec![item])),
-            }
+            behind.left_out.push(item.pack);
         }
     }
-    left_out.dedup();
-    (tenants, left_out.len())
+    let left_out = tenants.values().filter(|behind| !behind.left_out.is_empty()).count();
+    (tenants.into_values().filter(|behind| !behind.packs.is_empty()).collect(), left_out)
 }
 
 /// A run under way.
@@ -281,7 +284,8 @@ async fn bring_up(platform: &Platform, behind: &Behind, pace: &Pace) -> Result<(
     let mut failed: Vec<(String, Fault)> = Vec::new();
     for item in behind.packs() {
         let needs = platform.catalog.packs().with_requirements(&item.pack);
-        if failed.iter().any(|(code, _)| needs.iter().any(|pack| pack.manifest.code == *code)) {
+        let lacks = |code: &String| needs.iter().any(|pack| pack.manifest.code == *code);
+        if behind.left_out.iter().chain(failed.iter().map(|(code, _)| code)).any(lacks) {
             continue;
         }
         if let Err(fault) = apply::bring_up(platform, item, pace).await {
