@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{MissedTickBehavior, timeout};
+use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Guest, Limits, Sessions};
@@ -20,8 +20,8 @@ use crate::docs::Documents;
 use crate::error::{Error, Result};
 use crate::mail::Mailer;
 use crate::ops::{
-    Background, Event, Latecomers, Leader, Order, Platform, Selection, migrate_fleet, pending_tenants, recover,
-    restock, run_due_jobs, scheduled_backups, tidy,
+    Background, Event, Latecomers, Leader, Order, Platform, Selection, migrate_fleet, outdated_backups,
+    pending_tenants, recover, restock, run_due_jobs, scheduled_backups, tidy,
 };
 use crate::pack::{Packs, load_catalog};
 use crate::resource::Engine;
@@ -29,6 +29,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::tenant::Tenants;
 
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+const CLEAN_EVERY: Duration = Duration::from_secs(3600);
 const RESTOCK_EVERY: Duration = Duration::from_secs(5);
 const ANCHOR_EVERY: Duration = Duration::from_secs(300);
 
@@ -249,30 +250,44 @@ async fn sweep(app: Arc<App>) {
     }
 }
 
-/// Saves tenants when it is time, where a folder for it is set.
+/// Saves tenants when it is time, where a folder for it is set, and removes there what is too old.
 async fn save_tenants(app: Arc<App>) {
+    let (platform, settings) = (&app.platform, &app.config.backup);
+    if settings.folder.is_empty() {
+        return;
+    }
     let mut tick = tokio::time::interval(SWEEP_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tick.tick().await;
+    let mut cleaned = None;
     loop {
         tokio::select! {
             () = app.stop.cancelled() => return,
-            _ = tick.tick() => match scheduled_backups(&app.platform, &app.config.backup).await {
+            () = app.draining.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        match scheduled_backups(platform, settings, &app.draining).await {
+            Ok(lines) => lines.iter().for_each(|line| tracing::info!("backups: {line}")),
+            Err(error) => tracing::warn!(context = error.private_context(), "no backups are made: {error}"),
+        }
+        if cleaned.is_none_or(|last: Instant| last.elapsed() >= CLEAN_EVERY) {
+            cleaned = Some(Instant::now());
+            match outdated_backups(platform, settings).await {
                 Ok(lines) => lines.iter().for_each(|line| tracing::info!("backups: {line}")),
-                Err(error) => tracing::warn!(context = error.private_context(), "no backups are made: {error}"),
-            },
+                Err(error) => tracing::warn!(context = error.private_context(), "old backups stay: {error}"),
+            }
         }
     }
 }
 
-/// Makes schemas in advance, where they are wanted.
+/// Makes schemas in advance, where they are wanted, and drops those that nobody wants.
 async fn keep_schemas_ready(app: Arc<App>) {
     let number = app.config.tenants.ready_schemas;
-    if number == 0 {
-        return;
-    }
-    let mut tick = tokio::time::interval(RESTOCK_EVERY);
+    let mut tick = tokio::time::interval(if number == 0 { CLEAN_EVERY } else { RESTOCK_EVERY });
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    if number == 0 {
+        tick.tick().await;
+    }
     loop {
         tokio::select! {
             () = app.stop.cancelled() => return,

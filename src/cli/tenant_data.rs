@@ -124,10 +124,12 @@ pub(super) async fn backup(context: &Context, args: BackupArgs) -> Result<Exit> 
     let (stop, (rows, tell)) = (stop()?, Rows::new(context));
     context.out.doing(&format!("saving {}", args.subdomain));
     let by = context.by();
-    let work = tenant_backup(&platform, id, args.output.clone(), encrypted, &by, tell);
-    let saved = unless(&stop, work).await;
+    let saved = tenant_backup(&platform, id, args.output.clone(), encrypted, &by, &stop, tell).await;
     let seconds = rows.end();
-    let Some(saved) = saved? else { return Ok(Exit::Interrupted) };
+    if stop.is_cancelled() && saved.is_err() {
+        return Ok(Exit::Interrupted);
+    }
+    let saved = saved?;
     let said = format!(
         "{} rows of {} tables, {} in {seconds:.1} s, {}",
         saved.header.rows(),

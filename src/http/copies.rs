@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json as object;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::error::Problem;
@@ -79,8 +80,8 @@ pub async fn backup(
     InPath(id): InPath<String>,
     Json(Nothing {}): Json<Nothing>,
 ) -> Answer {
-    let (tenant, settings) = (tenant_key(&id)?, app.config.backup.clone());
-    let work = |platform, tell| async move { ops::backup_save(&platform, &settings, tenant, &by, tell).await };
+    let (tenant, settings, never) = (tenant_key(&id)?, app.config.backup.clone(), CancellationToken::new());
+    let work = |platform, tell| async move { ops::backup_save(&platform, &settings, tenant, &by, &never, tell).await };
     begun(&app, app.background.begin(work).await?).await
 }
 
@@ -140,14 +141,22 @@ pub async fn restore_as(
     begun(&app, app.background.begin(work).await?).await
 }
 
+/// The subdomain of the tenant, by who means it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unrestore {
+    confirm: String,
+}
+
 /// `POST /api/v1/tenants/{id}/actions/unrestore`
 pub async fn unrestore(
     State(app): State<Arc<App>>,
     TenantAdmin(_, by): TenantAdmin,
     InPath(id): InPath<String>,
-    Json(Nothing {}): Json<Nothing>,
+    Json(Unrestore { confirm }): Json<Unrestore>,
 ) -> Answer {
     let (tenant, days) = (tenant_key(&id)?, app.config.tenants.shelf_days);
+    confirmed(&app, tenant, &confirm).await?;
     let work = |platform, tell| async move { ops::tenant_unrestore(&platform, tenant, days, &by, tell).await };
     begun(&app, app.background.begin(work).await?).await
 }

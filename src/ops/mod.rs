@@ -24,8 +24,8 @@ mod seed;
 pub use background::Background;
 pub use backup::{
     BackupName, Header, KeptBackup, Progress, Restored, Saved, Tell, Told, Verified, backup_header, backup_list,
-    backup_restore, backup_restore_as, backup_save, backup_try, backup_verify, quiet, scheduled_backups, tenant_backup,
-    tenant_restore, tenant_restore_as, tenant_unrestore,
+    backup_restore, backup_restore_as, backup_save, backup_try, backup_verify, outdated_backups, quiet,
+    scheduled_backups, tenant_backup, tenant_restore, tenant_restore_as, tenant_unrestore,
 };
 pub use checks::{
     ServerFacts, applied_public, has_signing_keys, mark_demo, may_hold_demo, pack_versions, server_facts,

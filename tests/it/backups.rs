@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use insula::ops::{outdated_backups, scheduled_backups};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
 
 use crate::program::{Ran, insula, invariants, with_variable};
 use crate::provisioning::fresh;
@@ -233,15 +235,12 @@ async fn the_service_saves_tenants_by_itself_and_keeps_files_for_a_while() {
     let form = json!({ "company": "Saved", "subdomain": name, "plan": "crm", "email": "ann@saved.test" });
     let id = safe.world.staff().await.post("/api/v1/tenants", form).await.ok()["id"].as_str().unwrap().to_owned();
     let mut settings = safe.world.app.config.backup.clone();
-    let platform = &safe.world.app.platform;
-    assert!(
-        insula::ops::scheduled_backups(platform, &settings).await.unwrap().is_empty(),
-        "off unless a folder is set"
-    );
+    let (platform, stop) = (&safe.world.app.platform, CancellationToken::new());
+    assert!(scheduled_backups(platform, &settings, &stop).await.unwrap().is_empty(), "off unless a folder is set");
     settings.folder = safe.path("all").display().to_string();
-    let done = insula::ops::scheduled_backups(platform, &settings).await.unwrap();
+    let done = scheduled_backups(platform, &settings, &stop).await.unwrap();
     assert_eq!(done.len(), 6, "{done:?}");
-    assert!(insula::ops::scheduled_backups(platform, &settings).await.unwrap().is_empty(), "not before it is time");
+    assert!(scheduled_backups(platform, &settings, &stop).await.unwrap().is_empty(), "not before it is time");
     let files = || {
         let mut files: Vec<PathBuf> =
             std::fs::read_dir(safe.path("all").join(&id)).unwrap().map(|file| file.unwrap().path()).collect();
@@ -256,13 +255,13 @@ async fn the_service_saves_tenants_by_itself_and_keeps_files_for_a_while() {
     for file in [&first, &old] {
         std::fs::OpenOptions::new().create(true).append(true).open(file).unwrap().set_modified(long_ago).unwrap();
     }
-    insula::ops::scheduled_backups(platform, &settings).await.unwrap();
+    outdated_backups(platform, &settings).await.unwrap();
     assert_eq!(files(), std::slice::from_ref(&first), "the newest stays");
 
     for words in [["tenant", "delete", &name], ["tenant", "purge", &name]] {
         insula(&safe.world, &[&words[..], &[&format!("--confirm={name}")]].concat()).await.expect(0);
     }
-    insula::ops::scheduled_backups(platform, &settings).await.unwrap();
+    outdated_backups(platform, &settings).await.unwrap();
     assert!(!safe.path("all").join(&id).exists(), "what is erased leaves no file");
     invariants(&safe.world).await;
 }
@@ -271,7 +270,7 @@ async fn the_service_saves_tenants_by_itself_and_keeps_files_for_a_while() {
 async fn who_works_in_a_tenant_while_it_is_restored_loses_nothing_that_came_after() {
     let safe = Safe::new().await;
     let path = safe.backup("acme", &[]).await;
-    let stop = tokio_util::sync::CancellationToken::new();
+    let stop = CancellationToken::new();
     let busy = async {
         let (mut user, mut last) = (safe.world.user("acme", "owner").await, String::new());
         for number in 0.. {

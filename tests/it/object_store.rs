@@ -32,6 +32,15 @@ fn answer(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
     headers.header("last-modified", "Mon, 01 Jun 2026 10:11:12 GMT").body(body.into()).unwrap()
 }
 
+fn ranged(bytes: &Bytes, range: &str) -> Response<Body> {
+    let (from, to) = range.strip_prefix("bytes=").unwrap().split_once('-').unwrap();
+    let (from, to): (usize, usize) = (from.parse().unwrap(), to.parse().unwrap());
+    let mut found = answer(StatusCode::PARTIAL_CONTENT, bytes.slice(from..=to));
+    let told = format!("bytes {from}-{to}/{}", bytes.len());
+    found.headers_mut().insert("content-range", told.parse().unwrap());
+    found
+}
+
 async fn bucket(State(vault): State<Shared>, Query(query): Query<BTreeMap<String, String>>) -> Response<Body> {
     let prefix = query.get("prefix").map_or("", String::as_str);
     let vault = vault.lock().unwrap();
@@ -82,8 +91,13 @@ async fn object(
             vault.uploads.remove(&id);
             answer(StatusCode::NO_CONTENT, "")
         }
-        (Method::GET, None) => match vault.objects.get(&key) {
-            Some(bytes) => answer(StatusCode::OK, bytes.clone()),
+        (method @ (Method::GET | Method::HEAD), None) => match vault.objects.get(&key) {
+            Some(bytes) if method == Method::HEAD => {
+                let mut found = answer(StatusCode::OK, "");
+                found.headers_mut().insert("content-length", bytes.len().into());
+                found
+            }
+            Some(bytes) => ranged(bytes, headers["range"].to_str().unwrap()),
             None => answer(StatusCode::NOT_FOUND, "<Error><Code>NoSuchKey</Code></Error>"),
         },
         (method, _) => panic!("{method} {key} {query:?}"),

@@ -92,10 +92,10 @@ async fn a_tenant_is_saved_changed_and_restored_and_the_restore_taken_back() {
     let restore = safe.act(&staff, "acme", "restore", json!({ "backup": name, "confirm": "acme" })).await;
     assert_eq!(ended(&staff, &restore).await["state"], "succeeded");
     assert_eq!(safe.world.user("acme", "owner").await.get(&late).await.status, 404);
-    let undo = safe.act(&staff, "acme", "unrestore", json!({})).await;
+    let undo = safe.act(&staff, "acme", "unrestore", json!({ "confirm": "acme" })).await;
     assert_eq!(ended(&staff, &undo).await["state"], "succeeded");
     assert_eq!(safe.world.user("acme", "owner").await.get(&late).await.status, 200);
-    let nothing = safe.act(&staff, "techstart", "unrestore", json!({})).await;
+    let nothing = safe.act(&staff, "techstart", "unrestore", json!({ "confirm": "techstart" })).await;
     let nothing = ended(&staff, &nothing).await;
     assert_eq!(nothing["state"], "failed");
     assert!(nothing["error"].as_str().unwrap().contains("Nothing is kept"), "{nothing}");

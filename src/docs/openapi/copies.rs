@@ -123,7 +123,7 @@ pub fn unrestore() -> Operation {
     long("tenants.unrestore", "Take back the last restore of a tenant")
         .about("The data that the restore put aside gets its place again, and what it brought is put aside in turn.")
         .with(id())
-        .body(body(json!({}), &[]))
+        .body(body(json!({ "confirm": confirm() }), &["confirm"]))
 }
 
 /// A sandbox.

@@ -107,7 +107,7 @@ fn why(error: &io::Error) -> String {
 fn refusal(path: &Path, error: &io::Error) -> Error {
     match error.kind() {
         ErrorKind::BrokenPipe => Error::internal("nobody reads the backup any more"),
-        ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::IsADirectory => {
+        ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::IsADirectory | ErrorKind::NotConnected => {
             Error::malformed(format!("Cannot read {}: {error}.", path.display()))
         }
         _ => {

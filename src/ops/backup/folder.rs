@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde_json::json;
 use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::super::Platform;
@@ -166,6 +167,7 @@ pub async fn backup_save(
     settings: &config::Backup,
     tenant: Uuid,
     by: &By,
+    stop: &CancellationToken,
     tell: Tell,
 ) -> Result<Saved> {
     if settings.folder.is_empty() {
@@ -177,7 +179,8 @@ pub async fn backup_save(
     let of_tenant = Path::new(&settings.folder).join(tenant.to_string());
     store::make_folder(&of_tenant).map_err(|error| unusable(&settings.folder, &error))?;
     let input = json!({ "backup": name.to_string(), "encrypted": settings.encrypt });
-    save_as(platform, &resident, Target { path, encrypted: settings.encrypt, input }, by, tell).await
+    save_as(platform, &resident, Target { path, encrypted: settings.encrypt, input, stop: stop.clone() }, by, tell)
+        .await
 }
 
 pub(super) fn unusable(folder: &str, error: &std::io::Error) -> Error {
@@ -219,7 +222,10 @@ pub async fn backup_restore(
 ) -> Result<Restored> {
     let refuse = |why: &str| Error::validation().field("#/backup", "invalid_value", why);
     let name: BackupName = name.parse().map_err(|_| refuse("is not the name of a backup"))?;
-    let path = name.find(settings).await.map_err(|_| refuse("is not among the backups"))?;
+    let path = name.find(settings).await.map_err(|error| match error.code() {
+        "not_found" => refuse("is not among the backups"),
+        _ => error,
+    })?;
     let header = super::backup_header(platform, &path).await?;
     if name.tenant != tenant || header.tenant.id != tenant {
         return Err(refuse("is of another tenant"));

@@ -23,7 +23,7 @@ pub use folder::{BackupName, KeptBackup, backup_list, backup_restore, backup_res
 pub use header::Header;
 pub use piece::{Pieces, Progress, Tell, Told, quiet};
 pub use restore::{Restored, backup_header, tenant_restore, tenant_restore_as};
-pub use schedule::scheduled_backups;
+pub use schedule::{outdated_backups, scheduled_backups};
 pub use take::{Saved, Verified, backup_verify, tenant_backup};
 pub use undo::tenant_unrestore;
 

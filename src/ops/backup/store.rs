@@ -148,7 +148,10 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes a folder that has become empty; a store has none.
+/// Removes a folder with all that is in it.
 pub fn remove_folder(path: &Path) -> io::Result<()> {
-    if Object::named(path).is_some() { Ok(()) } else { fs::remove_dir(path) }
+    match Object::named(path) {
+        Some(object) => object?.remove_below(),
+        None => fs::remove_dir_all(path),
+    }
 }

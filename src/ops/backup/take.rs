@@ -1,8 +1,10 @@
 //! A tenant is saved into a file; a file is looked at from beginning to end.
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 
 use serde_json::{Value as Json, json};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::super::Platform;
@@ -32,21 +34,24 @@ pub struct Target {
     pub encrypted: bool,
     /// What the journal says of it.
     pub input: Json,
+    /// When it is given up, of which nothing stays then.
+    pub stop: CancellationToken,
 }
 
-/// Saves a tenant into a file that appears when it is whole. Whoever works in the tenant is not disturbed; its migration
-/// waits.
+/// Saves a tenant into a file that appears when it is whole, unless it is to `stop` before. Whoever works in the tenant is
+/// not disturbed; its migration waits.
 pub async fn tenant_backup(
     platform: &Platform,
     tenant: Uuid,
     path: PathBuf,
     encrypted: bool,
     by: &By,
+    stop: &CancellationToken,
     tell: Tell,
 ) -> Result<Saved> {
     let resident = task::resident(platform, tenant).await?;
     let input = json!({ "encrypted": encrypted });
-    save_as(platform, &resident, Target { path, encrypted, input }, by, tell).await
+    save_as(platform, &resident, Target { path, encrypted, input, stop: stop.clone() }, by, tell).await
 }
 
 /// The same for a tenant that was looked up.
@@ -59,7 +64,14 @@ pub async fn save_as(platform: &Platform, resident: &Resident, target: Target, b
     let (giver, pieces) = way();
     let reading = tokio::spawn(save::read(platform.clone(), resident.place.clone(), giver, tell));
     let key = target.encrypted.then(|| platform.database.sealing().clone());
-    let outcome = file::write(target.path, key, pieces).await;
+    let mut writing = pin!(file::write(target.path, key, pieces));
+    let outcome = tokio::select! {
+        outcome = &mut writing => outcome,
+        () = target.stop.cancelled() => {
+            reading.abort();
+            writing.await
+        }
+    };
     // On a failure of the writer the reader stands still before a way that leads nowhere.
     reading.abort();
     match outcome {
