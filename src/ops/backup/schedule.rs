@@ -34,8 +34,11 @@ pub async fn scheduled_backups(
     settings: &config::Backup,
     stop: &CancellationToken,
 ) -> Result<Vec<String>> {
+    if settings.folder.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut control = platform.database.control().await?;
-    if settings.folder.is_empty() || !control.try_lock(LOCK).await? {
+    if !control.try_lock(LOCK).await? {
         return Ok(Vec::new());
     }
     let sql = "select t.id, t.subdomain from public.tenants t
@@ -67,8 +70,11 @@ async fn save(platform: &Platform, settings: &config::Backup, tenant: Uuid, stop
 
 /// Removes files that are too old, and what is left of tenants that were erased. Gives what was done, for the log.
 pub async fn outdated_backups(platform: &Platform, settings: &config::Backup) -> Result<Vec<String>> {
+    if settings.folder.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut control = platform.database.control().await?;
-    if settings.folder.is_empty() || !control.try_lock(LOCK).await? {
+    if !control.try_lock(LOCK).await? {
         return Ok(Vec::new());
     }
     let erased = control.query("select id::text from public.tenants where state = 'deleted'", &[]).await?;
