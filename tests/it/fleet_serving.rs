@@ -115,6 +115,17 @@ async fn who_asks_for_a_module_that_is_too_old_has_it_migrated_and_everybody_wai
 }
 
 #[tokio::test]
+async fn nobody_is_brought_up_to_date_while_the_fleet_stands_still() {
+    let (world, _folder) = on_request("alter table oms_parcel add column weight int;").await;
+    let (db, owner) = (world.superuser().await, world.user("testcompany", "owner").await);
+    let paused = "update public.migration_runs set outcome = 'paused' where id = (
+        select id from public.migration_runs order by started_at desc limit 1)";
+    assert_eq!(db.execute(paused, &[]).await.unwrap(), 1);
+    assert_eq!(owner.get("/api/v1/parcels").await.problem(503)["code"], "module_updating");
+    assert_eq!(migrations(&world).await.0, 1, "nothing was tried");
+}
+
+#[tokio::test]
 async fn a_migration_on_request_that_fails_is_put_into_quarantine_and_not_tried_again() {
     let (world, _folder) = on_request("create table oms_label (id uuid primary key);").await;
     let owner = world.user("testcompany", "owner").await;
