@@ -43,6 +43,32 @@ async fn a_tenant_that_is_broken_is_put_into_quarantine_and_the_others_go_on() {
 }
 
 #[tokio::test]
+async fn what_requires_a_pack_in_quarantine_is_not_tried() {
+    let fleet = Fleet::new().await;
+    let tag = fleet.folder.path().join("marketing");
+    let tags = |version: usize, sql: &str| std::fs::write(tag.join(format!("V{version}__part.sql")), sql).unwrap();
+    std::fs::create_dir(&tag).unwrap();
+    std::fs::write(tag.join("pack.toml"), "code = \"marketing\"\nname = \"Tags\"\nrequires = [\"hrms\"]\n").unwrap();
+    tags(1, "create table mkt_tag (id uuid primary key default uuid_v7());");
+    let buy = "insert into public.tenant_module_overrides (tenant_id, module_code, enabled, reason, actor)
+        select id, 'marketing', true, 'tests', 'test' from public.tenants where subdomain = 'techstart'";
+    fleet.db.batch_execute(buy).await.unwrap();
+    fleet.migrate(&[]).await.expect(0);
+    fleet.db.batch_execute("create table tenant_techstart.oms_label ()").await.unwrap();
+    fleet.file(2, LABEL);
+    fleet.migrate(&[]).await.expect(3);
+
+    tags(2, "alter table mkt_tag add column name text;");
+    fleet.migrate(&[]).await.expect(3);
+    let sql = "select max(version) from public.tenant_packs where pack = 'marketing'";
+    let version = async || fleet.db.query_one(sql, &[]).await.unwrap().get::<_, i32>(0);
+    assert_eq!(version().await, 1, "it was written for a newer version of what it requires");
+    fleet.db.batch_execute("drop table tenant_techstart.oms_label").await.unwrap();
+    fleet.migrate(&["--retry-failed"]).await.expect(0);
+    assert_eq!(version().await, 2);
+}
+
+#[tokio::test]
 async fn a_tenant_that_others_lock_is_left_for_the_next_run() {
     let fleet = Fleet::new().await;
     fleet.file(2, WEIGHT);
