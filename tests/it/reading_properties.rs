@@ -193,7 +193,7 @@ async fn a_walk_by_cursors_meets_every_row_that_stays_exactly_once() {
             .iter()
             .map(|row| row["id"].as_str().unwrap().to_owned())
             .collect();
-        let mut met: Vec<String> = Vec::new();
+        let (mut met, mut pages): (Vec<String>, usize) = (Vec::new(), 0);
         let mut next = Some(base.clone());
         while let Some(path) = next.take() {
             let page = owner.get(&path).await.ok();
@@ -202,13 +202,15 @@ async fn a_walk_by_cursors_meets_every_row_that_stays_exactly_once() {
             );
             next = page["next_cursor"].as_str().map(|cursor| format!("{base}&cursor={cursor}"));
             assert_eq!(page["has_more"], next.is_some(), "{base}");
-            // Others come and go meanwhile; their names begin with another letter.
+            // Others come and go meanwhile; their names begin with another letter. They are numbered by pages: the rows of
+            // the last page may all have gone before it is read.
+            pages += 1;
             let sql = format!(
                 "insert into tenant_acme.crm_contact (first_name, last_name, source, email, owner_id)
                    select 'Walk', (array['A', null])[1 + {0} % 2], 'walk', 'z{round}-{0}@walk.test', id from tenant_acme.sys_user limit 1;
                  delete from tenant_acme.crm_contact where email = 'z{round}-{1}@walk.test'",
-                met.len(),
-                met.len().saturating_sub(limit as usize)
+                pages,
+                pages - 1
             );
             outside.batch_execute(&sql).await.unwrap();
         }
